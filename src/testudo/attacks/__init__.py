@@ -1,0 +1,1 @@
+"""Who perturbs: threat model x objective x optimiser."""

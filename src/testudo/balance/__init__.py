@@ -1,0 +1,1 @@
+"""How several tasks become one: from losses or gradients to weights."""

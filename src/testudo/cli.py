@@ -1,0 +1,108 @@
+"""The command line: ``testudo VERB ...``, each verb imported on use."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from testudo.errors import TestudoError, one_line, unknown
+
+VERBS = {
+    "train": ("testudo.commands.train:train", "train a recipe into a run folder, or go on with one"),
+    "evaluate": ("testudo.commands.evaluate:evaluate", "judge a run by a suite of attacks"),
+    "attack": ("testudo.commands.attack:attack", "attack image files with a run's model"),
+    "compare": ("testudo.commands.evaluate:compare", "one run against another, on the same examples"),
+    "study": ("testudo.commands.study:study", "run a grid of recipes and report it"),
+    "report": ("testudo.commands.study:report", "make a study's page again from its rows"),
+    "data": ("testudo.commands.data:data", "list, check or show data sets"),
+    "list": ("testudo.commands.listing:listing", "list attacks, balances, tasks, methods, models, ..."),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a verb; a user's mistake is one line on standard error and exit code 2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(run(words))
+    except TestudoError as error:
+        print(f"testudo: {one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\ntestudo: stopped; what was done is saved. Go on with: testudo {' '.join(words)}", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output has gone, as in `testudo list attacks | head -1`
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def run(words: list[str]) -> int:
+    """Run the verb that ``words`` begin with; returns the exit code."""
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if words[0] == "--version":
+        print(import_module("testudo").__version__)
+        return 0
+    verb, *rest = words
+    if verb not in VERBS:
+        raise unknown("command", verb, VERBS)
+    module, _, name = VERBS[verb][0].partition(":")
+    call(getattr(import_module(module), name), f"testudo {verb}", rest)
+    return 0
+
+
+def usage() -> str:
+    """What there is to type.
+
+    >>> usage().splitlines()[0]
+    'usage: testudo VERB ... (testudo VERB --help tells more)'
+    """
+    lines = [f"  {verb:9} {summary}" for verb, (_, summary) in VERBS.items()]
+    return "\n".join(["usage: testudo VERB ... (testudo VERB --help tells more)", *lines])
+
+
+def call(function: Callable[..., None], program: str, words: list[str]) -> None:
+    """Call ``function`` with arguments parsed by tyro; what tyro says in a box of many lines, say in one."""
+    import tyro  # slow to import, and not needed for `testudo --help`
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed = tyro.cli(_deferred(function), prog=program, args=words, description=function.__doc__)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise TestudoError(f"{condensed(said.getvalue())} (see {program} --help)") from None
+    parsed()
+
+
+def _deferred(function: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """``function`` with its arguments taken but not yet run, so that only parsing happens inside tyro."""
+    import functools
+
+    @functools.wraps(function)
+    def take(*args: object, **kwargs: object) -> Callable[[], None]:
+        return lambda: function(*args, **kwargs)
+
+    take.__annotations__ = {**function.__annotations__, "return": Callable[[], None]}
+    return take
+
+
+def condensed(box: str) -> str:
+    r"""The message in a box that tyro drew, on one line.
+
+    >>> condensed("╭─ Value error ───╮\\n│ Error parsing --seed: bad │\\n│ ───── │\\n│ Argument helptext: │\\n╰──╯")
+    'Error parsing --seed: bad'
+    """
+    lines = [line.strip().strip("│").strip() for line in box.splitlines() if line.strip().startswith("│")]
+    message: list[str] = []
+    hints = [line for line in lines if line.startswith("--")]
+    for line in lines:
+        if line and set(line) == {"─"}:
+            break
+        message.append(line)
+    asks = any(line.startswith("Perhaps you meant") for line in lines) and hints
+    return " ".join([*message, f"; did you mean {hints[0].split()[0]}?" if asks else ""]).strip()

@@ -1,0 +1,89 @@
+"""``testudo data``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional, UseAppendAction, arg
+
+from testudo.data.dataset import DataSet
+from testudo.data.inspect import check, listing, show
+from testudo.errors import TestudoError
+from testudo.recipe import build, override, parse_override
+from testudo.registry import DATA
+
+
+def data(
+    verb: Positional[Literal["list", "check", "show"]],
+    name: Positional[str] = "",
+    /,
+    data_dir: str = "",
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = (),
+    out: Path = Path("data.png"),
+    split: str = "train",
+    count: int = 25,
+) -> None:
+    """List the data sets, check that one is whole, or show some of its images.
+
+    Args:
+        verb: list, check or show.
+        name: the data set.
+        data_dir: where it lies: a folder, or the file of a manifest.
+        set: change one of its options, e.g. --set data.size=16; may be given several times.
+        out: the picture that show writes.
+        split: what show takes images from.
+        count: how many it shows.
+    """
+    if verb == "list":
+        _list()
+        return
+    if not name:
+        raise TestudoError(f"testudo data {verb} needs the name of a data set (allowed: {', '.join(DATA.names())})")
+    source = data_set(name, data_dir, dict(parse_override(text) for text in set))
+    if verb == "show":
+        print(show(source, out, split, count))
+    else:
+        _check(name, source)
+
+
+def data_set(name: str, place: str, changes: dict[str, Any]) -> DataSet:
+    """The data set ``name`` that lies at ``place``; takes the ``data.*`` entries out of ``changes``."""
+    fields = {field.name for field in dataclasses.fields(DATA.get(name))}
+    values: dict[str, Any] = {"kind": name}
+    if place:
+        where = next((field for field in ("file", "root") if field in fields), None)
+        if where is None:
+            raise TestudoError(f"data set {name!r} is embedded and takes no --data-dir")
+        values[where] = place
+    for dotted in [dotted for dotted in changes if dotted.startswith("data.")]:
+        override({"data": values}, dotted, changes.pop(dotted))
+    return build(DataSet, values, "data")
+
+
+def _list() -> None:
+    table = Table("name", "what it is", "options")
+    for row in listing():
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _check(name: str, source: DataSet) -> None:
+    found = check(source)
+    if found.problems:
+        for problem in found.problems[1:]:
+            print(problem)
+        more = f" (and {len(found.problems) - 1} more, above)" if len(found.problems) > 1 else ""
+        raise TestudoError(f"{name}: {found.problems[0]}{more}")
+    for part in found.splits:
+        height, width = part.size
+        print(f"{part.split}: {part.count:,} images, {part.channels} x {height} x {width}; SHA-256 {part.fingerprint}")
+        if part.note:
+            print(f"  {part.note}")
+        for task, counts in part.labels.items():
+            print(f"  {task}: " + ", ".join(f"{label} {value:g}" for label, value in counts.items()))
+    print("mean " + ", ".join(f"{m:.4f}" for m in found.mean) + "; std " + ", ".join(f"{s:.4f}" for s in found.std))
+    print(f"images that occur twice: {'; '.join(found.duplicates) or 'none'}")

@@ -1,0 +1,169 @@
+"""A data set: splits of labelled examples, and the tasks that the labels make up."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from testudo.data.batch import Batch
+from testudo.data.derived import Relabel
+from testudo.data.images import Images
+from testudo.errors import TestudoError, unknown
+from testudo.tasks.task import Task
+
+SMALLEST_STD = 1 / 255  # one grey level: a constant channel must not divide by zero
+CHUNK = 256  # images read at a time where a whole split is gone through
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """One split, loaded: as many images, targets and ids as it has examples.
+
+    Args:
+        images: where the pixels are.
+        targets: by task name, each with N as its first dimension.
+        ids: (N,) int64, all different; they stay the same in every load, whatever else is loaded.
+        note: what was done to or left out of the published images, for reports; empty where nothing.
+
+    >>> from testudo.data.images import Stored
+    >>> pixels = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
+    >>> split = Examples(Stored(pixels), {"digit": torch.tensor([5, 6, 7])}, torch.arange(3))
+    >>> len(split), split.size, split.batch([2, 0]).targets["digit"].tolist()
+    (3, (8, 8), [7, 5])
+    """
+
+    images: Images
+    targets: Mapping[str, Tensor]
+    ids: Tensor
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for name, values in {"ids": self.ids, **self.targets}.items():
+            if len(values) != len(self.images):
+                raise TestudoError(f"{name!r} holds {len(values)} labels for {len(self.images)} images")
+        names, counts = self.ids.unique(return_counts=True)
+        if (counts > 1).any():
+            raise TestudoError(f"id {int(names[counts > 1][0])} stands for more than one example")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def channels(self) -> int:
+        """Channels of every image: 1 is grey, 3 is RGB."""
+        return self.images.shape[0]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of every image."""
+        return self.images.shape[1], self.images.shape[2]
+
+    def batch(self, indices: Tensor | Sequence[int]) -> Batch:
+        """The examples at ``indices``, in that order, images as floats in [0, 1]."""
+        picked = torch.as_tensor(indices, dtype=torch.int64)
+        targets = {name: values[picked] for name, values in self.targets.items()}
+        return Batch(self.images.read(picked), targets, self.ids[picked])
+
+    def take(self, indices: Tensor | Sequence[int], note: str = "") -> Examples:
+        """Only the examples at ``indices``; ``note`` is added to theirs."""
+        picked = torch.as_tensor(indices, dtype=torch.int64)
+        targets = {name: values[picked] for name, values in self.targets.items()}
+        return Examples(self.images.take(picked), targets, self.ids[picked], joined(self.note, note))
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over the content of the images, the targets and the ids.
+
+        Image files count with their raw bytes, pixels in memory with their values.
+        """
+        sha = hashlib.sha256(repr((len(self), self.images.shape)).encode())
+        for digest in self.images.digests():
+            sha.update(digest)
+        for name, values in sorted({**self.targets, "": self.ids}.items()):
+            sha.update(repr((name, str(values.dtype), tuple(values.shape))).encode())
+            sha.update(values.contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel over all pixels, the latter at least 1/255."""
+        total = torch.zeros(2, self.channels, dtype=torch.float64)
+        for part in torch.arange(len(self)).split(CHUNK):
+            images = self.images.read(part).double()
+            total += torch.stack([images.sum((0, 2, 3)), images.square().sum((0, 2, 3))])
+        mean, square = total / max(1, len(self) * self.size[0] * self.size[1])
+        std = (square - mean.square()).clamp(min=0).sqrt().clamp(min=SMALLEST_STD)
+        return tuple(mean.tolist()), tuple(std.tolist())
+
+
+@dataclass(frozen=True)
+class DataSet(ABC):
+    """Where examples come from; its fields are all it takes to load the same ones again.
+
+    A subclass writes ``_read`` and ``_labelled``.
+
+    Args:
+        derived: further classification tasks, made from this set's own (or from earlier ones of this list).
+    """
+
+    derived: tuple[Relabel, ...] = field(default=(), kw_only=True)
+
+    splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
+    builtin: ClassVar[tuple[Relabel, ...]] = ()
+
+    def load(self, split: str) -> Examples:
+        """The examples of ``split``; raises TestudoError for an unknown split and for unreadable files."""
+        if split not in self.splits:
+            raise unknown("split", split, self.splits)
+        self.tasks()  # refuses derived tasks that cannot be made, before anything is read
+        examples = self._read(split)
+        targets = dict(examples.targets)
+        for relabel in (*self.builtin, *self.derived):
+            targets[relabel.name] = relabel.targets(targets[relabel.source])
+        return replace(examples, targets=targets)
+
+    def tasks(self) -> tuple[Task, ...]:
+        """Every task that the examples have targets for, derived ones last."""
+        tasks = {task.name: task for task in self._labelled()}
+        for relabel in (*self.builtin, *self.derived):
+            if relabel.name in tasks:
+                raise TestudoError(f"derived task {relabel.name!r}: there is a task of that name already")
+            if relabel.source not in tasks:
+                raise unknown("source task", relabel.source, tasks)
+            tasks[relabel.name] = relabel.task(tasks[relabel.source])
+        return tuple(tasks.values())
+
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation per channel, for the normalisation inside the model; over train."""
+        return self.load("train").statistics()
+
+    def check(self) -> list[str]:
+        """One line for everything wrong with the files, each image tried; empty where all is well."""
+        problems = []
+        for split in self.splits:
+            try:
+                problems += self.load(split).images.problems()
+            except TestudoError as error:
+                problems.append(str(error))
+        return list(dict.fromkeys(problems))  # a missing folder is missed by every split
+
+    @abstractmethod
+    def _read(self, split: str) -> Examples:
+        """The examples of one of ``splits``, with the targets of ``_labelled``."""
+
+    @abstractmethod
+    def _labelled(self) -> tuple[Task, ...]:
+        """The tasks whose labels come with the images."""
+
+
+def joined(*notes: str) -> str:
+    """Notes in one line, without the empty ones.
+
+    >>> joined("resized to 8x8", "", "half of the images")
+    'resized to 8x8; half of the images'
+    """
+    return "; ".join(note for note in notes if note)

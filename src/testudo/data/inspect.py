@@ -1,0 +1,182 @@
+"""Data seen by people: what sets there are, whether one is sound, what it looks like."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from testudo.data.dataset import DataSet, Examples
+from testudo.errors import TestudoError, one_line
+from testudo.registry import DATA
+from testudo.tasks.classification import Classification, MultiLabel
+from testudo.tasks.task import Task
+
+
+class Listed(NamedTuple):
+    """A registered data set: its name, its first sentence, its options with their defaults."""
+
+    name: str
+    summary: str
+    options: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitReport:
+    """What is in a split.
+
+    ``labels`` gives for each task how often each class, or each label, occurs ("unknown" among them), or
+    the least, mean and greatest number.
+    """
+
+    split: str
+    count: int
+    channels: int
+    size: tuple[int, int]
+    note: str
+    fingerprint: str
+    labels: Mapping[str, Mapping[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What is in a data set.
+
+    ``mean`` and ``std`` are those that models normalise with, ``duplicates`` the images that occur twice.
+    Where there are ``problems`` the rest is empty.
+    """
+
+    splits: tuple[SplitReport, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def listing() -> list[Listed]:
+    """Every registered data set.
+
+    >>> [row.name for row in listing()][:2]
+    ['cifar10', 'cifar100']
+    """
+    rows = []
+    for name in DATA.names():
+        cls = DATA.get(name)
+        options = ", ".join(_option(part) for part in dataclasses.fields(cls))
+        rows.append(Listed(name, " ".join((cls.__doc__ or "").split("\n\n")[0].split()), options))
+    return rows
+
+
+def check(dataset: DataSet) -> Report:
+    """Go through all of a data set; what is wrong with it is in the report, not raised.
+
+    >>> from testudo.data.digits import Digits
+    >>> report = check(Digits())
+    >>> [(part.split, part.count) for part in report.splits], report.problems
+    ([('train', 1047), ('val', 150), ('test', 600)], ())
+    """
+    try:
+        problems = dataset.check()
+        if problems:
+            return Report(problems=tuple(problems))
+        loaded = {split: dataset.load(split) for split in dataset.splits}
+        splits = tuple(_report(name, examples, dataset.tasks()) for name, examples in loaded.items())
+        mean, std = dataset.statistics()
+    except TestudoError as error:
+        return Report(problems=(str(error),))
+    return Report(splits, mean, std, tuple(_duplicates(loaded)))
+
+
+def show(dataset: DataSet, out: str | Path, split: str = "train", count: int = 25) -> Path:
+    """Write ``count`` images, evenly spaced over ``split``, with their labels as one PNG; returns its path.
+
+    Raises:
+        TestudoError: ``out`` is no .png file or cannot be written, or the data cannot be loaded.
+    """
+    target = Path(out)
+    if target.suffix.lower() != ".png" or count < 1:
+        raise TestudoError(f"show writes one or more images to a .png file, got {count} and {str(out)!r}")
+    tasks = dataset.tasks()
+    examples = dataset.load(split)
+    count = min(count, len(examples))
+    batch = examples.batch(torch.arange(count) * len(examples) // count)
+    columns = min(5, len(batch))
+    rows = -(-len(batch) // columns)
+    figure = Figure(figsize=(1.8 * columns, 2.2 * rows), layout="constrained")  # no pyplot: no global state
+    figure.suptitle(f"{type(dataset).__name__} {split}: {len(batch)} of {len(examples):,}")
+    for index in range(len(batch)):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        image = batch.images[index].permute(1, 2, 0).numpy()
+        axes.imshow(image[:, :, 0] if examples.channels == 1 else image, cmap="gray", vmin=0, vmax=1)
+        words = "\n".join(
+            [f"id {int(batch.ids[index])}", *(_words(task, batch.targets[task.name][index]) for task in tasks)]
+        )
+        axes.set_title(words.replace("$", r"\$"), fontsize=7)  # matplotlib reads $ as mathematics
+        axes.set_axis_off()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(target, dpi=120)
+    except OSError as error:
+        raise TestudoError(f"cannot write {str(target)!r}: {one_line(error)}") from error
+    return target
+
+
+def _option(part: dataclasses.Field[object]) -> str:
+    if part.default is not dataclasses.MISSING:
+        return f"{part.name}={part.default!r}"
+    return part.name if part.default_factory is dataclasses.MISSING else f"{part.name}={part.default_factory()!r}"
+
+
+def _report(split: str, examples: Examples, tasks: tuple[Task, ...]) -> SplitReport:
+    labels = {task.name: _counts(task, examples.targets[task.name]) for task in tasks}
+    return SplitReport(
+        split, len(examples), examples.channels, examples.size, examples.note, examples.fingerprint(), labels
+    )
+
+
+def _counts(task: Task, target: Tensor) -> dict[str, float]:
+    known = task.valid(target)
+    unknown: dict[str, float] = {"unknown": int((~known).sum())} if not known.all() else {}
+    if isinstance(task, Classification):
+        names = task.labels or tuple(str(index) for index in range(task.classes))
+        counts = target[known].bincount(minlength=task.classes).tolist()
+        return {**dict(zip(names, counts, strict=True)), **unknown}
+    if isinstance(task, MultiLabel):
+        return {**dict(zip(task.labels, (target == 1).sum(0).tolist(), strict=True)), **unknown}
+    numbers = target[~target.isnan()].double()
+    if not len(numbers):
+        return unknown
+    return {"least": float(numbers.min()), "mean": float(numbers.mean()), "greatest": float(numbers.max()), **unknown}
+
+
+def _duplicates(loaded: Mapping[str, Examples]) -> list[str]:
+    """A line for each pair of splits (or split with itself) that shares images, by their content."""
+    first: dict[bytes, tuple[str, int]] = {}
+    shared: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for split, examples in loaded.items():
+        for name, digest in zip(examples.ids.tolist(), examples.images.digests(), strict=True):
+            known = first.setdefault(digest, (split, name))
+            if known != (split, name):
+                shared.setdefault((split, known[0]), []).append((name, known[1]))
+    return [
+        f"{len(pairs):,} images of {split} occur in {other} too (id {pairs[0][0]} is id {pairs[0][1]})"
+        for (split, other), pairs in shared.items()
+    ]
+
+
+def _words(task: Task, target: Tensor) -> str:
+    """What a label says, in a few words."""
+    if not task.valid(target[None])[0]:
+        return f"{task.name}: ?"
+    if isinstance(task, Classification):
+        value = task.labels[int(target)] if task.labels else str(int(target))
+    elif isinstance(task, MultiLabel):
+        value = ", ".join(name for name, flag in zip(task.labels, target.tolist(), strict=True) if flag == 1) or "none"
+    else:
+        value = ", ".join(f"{number:.4g}" for number in torch.atleast_1d(target).flatten()[:3].tolist())
+    return f"{task.name}: {value}"

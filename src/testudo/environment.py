@@ -1,0 +1,49 @@
+"""What a number depends on besides its recipe: versions, revision, machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+
+def environment() -> dict[str, str]:
+    """Versions of Python, testudo and the libraries that decide numbers, the git revision, the machine.
+
+    >>> sorted(environment())[:3]
+    ['cores', 'git', 'machine']
+    """
+    versions = {name: importlib.metadata.version(name) for name in ("testudo", "torch", "torchmetrics", "numpy")}
+    return {
+        "python": platform.python_version(),
+        **versions,
+        "git": _revision(),
+        "machine": f"{_processor()} ({platform.system()} {platform.machine()})",
+        "cores": str(os.cpu_count()),
+    }
+
+
+def _revision() -> str:
+    """The commit of the source tree that runs, with "+changes" where it differs; empty outside of git."""
+    home = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(home), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        commit = git("rev-parse", "--short=12", "HEAD")
+        return commit + ("+changes" if commit and git("status", "--porcelain", "--", str(home)) else "")
+    except OSError:  # no git on this machine
+        return ""
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"

@@ -1,0 +1,102 @@
+"""Result rows as arrays: one column per run, task and attack, aligned on the examples.
+
+Needs no torch. Shapes: n examples, R numbers kept of a prediction (``Task.record``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from testudo.errors import TestudoError, one_line
+
+Array = NDArray[np.floating]
+Key = tuple[str, str, str]  # run, task, attack
+
+ROWS = pl.Schema({
+    "run": pl.String, "example": pl.Int64, "task": pl.String, "metric": pl.String, "attack": pl.String,
+    "family": pl.String, "norm": pl.String, "eps": pl.Float64, "steps": pl.Int64, "objective": pl.String,
+    "score": pl.Float32, "loss": pl.Float32, "linf": pl.Float32, "l2": pl.Float32, "record": pl.List(pl.Float32),
+})  # fmt: skip
+ATTACK = ("family", "norm", "eps", "steps", "objective")
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One run's records on one task under one attack, over the examples of all rows.
+
+    Args:
+        metric: its name, a key of :data:`testudo.evaluation.metrics.METRICS`.
+        records: (n, R), NaN where this run has no such row.
+        labelled: (n,) bool, the examples that count.
+        attack: family, norm, eps, steps and objective.
+    """
+
+    metric: str
+    records: Array
+    labelled: NDArray[np.bool_]
+    attack: dict[str, str | float]
+
+    @property
+    def family(self) -> str:
+        """The attack's family, ``"clean"`` for none."""
+        return str(self.attack["family"])
+
+    def only(self, where: NDArray[np.bool_]) -> Column:
+        """The same column on the examples ``where`` (n,) holds; itself where that is all it has."""
+        if not (self.labelled & ~where).any():
+            return self
+        return Column(self.metric, np.where(where[:, None], self.records, np.nan), self.labelled & where, self.attack)
+
+
+def read_rows(path: Path | str) -> pl.DataFrame:
+    """The result rows in a Parquet file; raises TestudoError where it is missing, damaged or of another schema."""
+    if not Path(path).is_file():
+        raise TestudoError(f"no result rows at {path}")
+    try:
+        rows = pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError) as mistake:
+        raise TestudoError(f"{path} is not a readable Parquet file: {one_line(mistake)}") from mistake
+    for name, kind in ROWS.items():
+        if rows.schema.get(name) != kind:
+            raise TestudoError(
+                f"{path} does not hold result rows: column {name!r} must be {kind}, found {rows.schema.get(name)}"
+            )
+    return rows
+
+
+def columns(rows: pl.DataFrame) -> dict[Key, Column]:
+    """Rows as one :class:`Column` per (run, task, attack), in order of appearance.
+
+    Raises:
+        TestudoError: no rows, a missing field, records of unequal length, or one example twice.
+    """
+    needed = ["run", "example", "task", "metric", "attack", *ATTACK, "score", "record"]
+    if missing := [name for name in needed if name not in rows.columns]:
+        raise TestudoError(f"result rows lack the column {missing[0]!r} (found: {', '.join(rows.columns)})")
+    if rows.is_empty():
+        raise TestudoError("there are no result rows")
+    examples = rows["example"].unique().sort().to_numpy()
+    parts = rows.select(needed).partition_by("run", "task", "attack", as_dict=True, maintain_order=True)
+    return {(str(r), str(t), str(a)): _column(part, examples) for (r, t, a), part in parts.items()}
+
+
+def _column(part: pl.DataFrame, examples: NDArray) -> Column:
+    """``part``, the rows of one run, task and attack, spread over ``examples`` (n,)."""
+    first = part.row(0, named=True)
+    where = f"run {first['run']!r}, task {first['task']!r}, attack {first['attack']!r}"
+    if part["record"].list.len().n_unique() != 1:
+        raise TestudoError(f"{where}: records must all have one length")
+    at = np.searchsorted(examples, part["example"].to_numpy())
+    if len(np.unique(at)) != len(at):
+        twice = int(examples[np.bincount(at).argmax()])
+        raise TestudoError(f"{where}: example {twice} appears more than once")
+    records = np.full((len(examples), len(first["record"])), np.nan, np.float32)
+    records[at] = part["record"].list.to_array(len(first["record"])).to_numpy()
+    labelled = np.zeros(len(examples), bool)
+    labelled[at] = ~np.isnan(part["score"].to_numpy())
+    return Column(first["metric"], records, labelled, {name: first[name] for name in ATTACK})

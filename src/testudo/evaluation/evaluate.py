@@ -1,0 +1,152 @@
+"""A model against a suite of attacks: one row per example, task and attack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from testudo.attacks.base import Attack
+from testudo.data.batch import Batch
+from testudo.data.dataset import Examples
+from testudo.data.loader import Loader
+from testudo.errors import TestudoError
+from testudo.evaluation.columns import ROWS
+from testudo.models.fast import Fast, Precision, fast
+from testudo.models.model import Model
+from testudo.registry import ATTACKS, BALANCES, THREATS
+from testudo.tensors import norms
+
+Data = Batch | Examples | Iterable[Batch]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model is put through a suite.
+
+    Args:
+        batch_size: examples at a time; a matter of memory and speed, never of results.
+        precision: of the searches (scores are always in full precision), see :func:`testudo.models.fast.fast`.
+        compile: whether to compile the frozen copy.
+        device: where to run; by default where the model is.
+    """
+
+    batch_size: int = 128
+    precision: Precision = "auto"
+    compile: bool = False
+    device: str = ""
+
+    def rows(self, model: Model, data: Data, name: str, attack: Attack | None, run: str = "") -> pl.DataFrame:
+        """The rows of one attack (None: the clean images), called ``name`` in them."""
+        target = self.target(model)
+        return pl.concat(
+            [_batch_rows(target, batch, name, attack, run) for batch in self._batches(target, data)],
+        )
+
+    def target(self, model: Model) -> Fast:
+        """The frozen copy that :meth:`rows` works on; hand it in place of the model to make it only once."""
+        if isinstance(model, Fast):
+            return model
+        if self.device:
+            model = model.to(self.device)
+        return fast(model, self.precision, self.compile)
+
+    def _batches(self, target: Fast, data: Data) -> Iterator[Batch]:
+        place = next((t.device for t in target.parameters()), torch.device("cpu"))
+        if isinstance(data, Examples):
+            data = Loader(data, self.batch_size)()
+        elif isinstance(data, Batch):
+            data = data.split(self.batch_size) if len(data) else [data]
+        for batch in data:
+            yield batch.to(place)
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    attacks: Mapping[str, Attack | None],
+    run: str = "",
+    how: Evaluation = Evaluation(),
+    watch: Callable[[str, int], None] | None = None,
+) -> pl.DataFrame:
+    """Attack ``model`` on ``data`` and score what comes back, in full precision.
+
+    Args:
+        model: a multi-task or wrapped model.
+        data: a batch, a loaded split, or batches.
+        attacks: by the name they get in the rows; None stands for the clean images.
+        run: what the rows call the model.
+        how: batch size, precision, device.
+        watch: called with each attack's name and the examples done, for progress.
+
+    Returns:
+        A frame with one row per example, task of the model that has labels, and attack: run, example (its id),
+        task, metric, attack, family, norm, eps, steps, objective, score (NaN without a label), loss, linf and l2
+        (the perturbation's norms), record (what the metric is computed from).
+    """
+    target, parts = how.target(model), []
+    batches = list(data) if not isinstance(data, Batch | Examples) else data
+    for name, attack in attacks.items():
+        part = how.rows(target, batches, name, attack, run)
+        parts.append(part)
+        if watch:
+            watch(name, part["example"].n_unique())
+    return pl.concat(parts) if parts else pl.DataFrame(schema=ROWS)
+
+
+def describe(attack: Attack | None) -> dict[str, object]:
+    """The columns that tell attacks apart: family, norm, eps, steps, objective."""
+    if attack is None:
+        return {"family": "clean", "norm": "", "eps": 0.0, "steps": 0, "objective": ""}
+    objective = attack.objective
+    names = "+".join(objective.tasks) or "all"
+    if len(objective.tasks) != 1:
+        names += f":{BALANCES.name_of(type(objective.balance))}"
+    eps = torch.as_tensor(attack.threat.eps)
+    if eps.dim():
+        raise TestudoError("rows have one eps per attack; give one number, or evaluate in groups of equal eps")
+    return {
+        "family": ATTACKS.name_of(type(attack)),
+        "norm": THREATS.name_of(type(attack.threat)),
+        "eps": float(attack.threat.eps),
+        "steps": attack.iterations,
+        "objective": names,
+    }
+
+
+def _batch_rows(target: Fast, batch: Batch, name: str, attack: Attack | None, run: str) -> pl.DataFrame:
+    if attack is None:
+        images, columns = batch.images, describe(None)
+    else:
+        images, columns = attack(target, batch).images, describe(attack)
+    moved = images - batch.images
+    names = [task for task in target.tasks if task in batch.targets]
+    with torch.no_grad():
+        outputs = target.exact(images, names) if len(batch) else {}
+    shared = {
+        "example": batch.ids.tolist(),
+        "linf": norms(moved, torch.inf).tolist(),
+        "l2": norms(moved, 2).tolist(),
+    }
+    frames = [
+        pl.DataFrame({**shared, **_judged(target, task, outputs[task], batch.targets[task])}).with_columns(
+            run=pl.lit(run), attack=pl.lit(name), **{key: pl.lit(value) for key, value in columns.items()}
+        )
+        for task in (names if len(batch) else ())
+    ]
+    made = pl.concat(frames) if frames else pl.DataFrame(schema=ROWS)
+    return made.select(*ROWS).cast(dict(ROWS))
+
+
+def _judged(target: Fast, name: str, output: Tensor, labels: Tensor) -> dict[str, object]:
+    task = target.tasks[name]
+    return {
+        "task": [name] * len(labels),
+        "metric": [task.metric_name] * len(labels),
+        "score": task.score(output, labels).tolist(),
+        "loss": task.loss(output, labels).tolist(),
+        "record": task.record(output, labels).tolist(),
+    }

@@ -1,0 +1,210 @@
+"""Is one model better than another on the same examples: McNemar's exact test and paired bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike
+from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
+
+from testudo.errors import TestudoError, unknown
+from testudo.evaluation.columns import Column, Key, columns
+from testudo.evaluation.metrics import bootstrap, interval
+
+COMPARISONS = pl.Schema({
+    "group": pl.String, "counterpart": pl.String, "task": pl.String, "attack": pl.String, "metric": pl.String,
+    "n": pl.Int64, "value": pl.Float64, "counterpart_value": pl.Float64,
+    "difference": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+    "p_values": pl.List(pl.Float64), "b": pl.List(pl.Int64), "c": pl.List(pl.Int64),
+})  # fmt: skip
+
+
+class McNemar(NamedTuple):
+    """The exact test on the examples two classifiers disagree on.
+
+    Args:
+        b: right in the first only.
+        c: right in the second only.
+        statistic: the smaller of both.
+        p: two-sided, under Binomial(b + c, 1/2); 1 where they never disagree.
+    """
+
+    b: int
+    c: int
+    statistic: int
+    p: float
+
+
+def mcnemar(a_correct: ArrayLike, b_correct: ArrayLike) -> McNemar:
+    """McNemar's exact test of two classifiers' hits (n,) on the same examples.
+
+    Raises:
+        TestudoError: hits of different length.
+
+    >>> mcnemar([1, 1, 1, 1, 0], [0, 0, 0, 1, 1])
+    McNemar(b=3, c=1, statistic=1, p=0.625)
+    """
+    first, second = np.asarray(a_correct, bool), np.asarray(b_correct, bool)
+    if first.shape != second.shape:
+        raise TestudoError(f"McNemar's test needs the same examples twice, got {len(first)} and {len(second)}")
+    b, c = int((first & ~second).sum()), int((~first & second).sum())
+    found = exact_mcnemar([[0, b], [c, 0]], exact=True)
+    return McNemar(b, c, min(b, c), float(found.pvalue))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One group of runs less another, on a task under an attack.
+
+    Args:
+        task, attack, metric: what was compared.
+        n: examples that every run of both has labelled rows for.
+        value, counterpart_value: the metric of each group, averaged over its runs, on those examples.
+        difference: the first less the second, in the metric's unit, with the 95 % interval low to high of a
+            joint bootstrap over examples.
+        p_values, b, c: McNemar's test (:func:`mcnemar`) of each pair of runs, in order; empty for metrics
+            that are not accuracy.
+    """
+
+    task: str
+    attack: str
+    metric: str
+    n: int
+    value: float
+    counterpart_value: float
+    difference: float
+    low: float
+    high: float
+    p_values: tuple[float, ...]
+    b: tuple[int, ...]
+    c: tuple[int, ...]
+
+
+def compare(
+    rows: pl.DataFrame, run_a: str, run_b: str, task: str, attack: str, resamples: int = 1000, seed: int = 0
+) -> Comparison:
+    """Run ``run_a`` less run ``run_b``, paired on the examples both have; see :class:`Comparison`."""
+    return compare_groups(rows, [run_a], [run_b], task, attack, resamples, seed)
+
+
+def compare_groups(
+    rows: pl.DataFrame,
+    group_a_runs: Sequence[str],
+    group_b_runs: Sequence[str],
+    task: str,
+    attack: str,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """The mean over ``group_a_runs`` less that over ``group_b_runs``, seeds paired in order.
+
+    Raises:
+        TestudoError: groups of unequal or no size, a run without rows for the task and attack, or no example
+            that all have.
+    """
+    asked = {name for group in (group_a_runs, group_b_runs) for name in group}
+    kept = rows.filter((pl.col("task") == task) & (pl.col("attack") == attack) & pl.col("run").is_in(asked))
+    have = set(kept["run"].unique())
+    for run in (*group_a_runs, *group_b_runs):
+        if run not in have:
+            raise TestudoError(f"run {run!r} has no rows for task {task!r} under attack {attack!r}")
+    pair = _Pair("", "", tuple(group_a_runs), tuple(group_b_runs))
+    return _compare(columns(kept), [(pair, task, attack)], resamples, seed)[0]
+
+
+def comparisons(
+    rows: pl.DataFrame, groups: Sequence[Mapping[str, Any]], resamples: int = 1000, seed: int = 0
+) -> pl.DataFrame:
+    """Every group less its counterpart, on all tasks and attacks for which all runs of both have rows.
+
+    Args:
+        rows: result rows.
+        groups: ``{"name": ..., "runs": [...], "counterpart": None or another group's name}``, as in study.json.
+        resamples: bootstrap replicates.
+        seed: of the bootstrap's own generator.
+
+    Returns:
+        The columns of :data:`COMPARISONS`; p_values, b and c hold one number per pair of seeds, none for
+        metrics that are not accuracy.
+
+    Raises:
+        TestudoError: an unknown counterpart, or groups of unequal size.
+    """
+    runs = {group["name"]: tuple(group["runs"]) for group in groups}
+    pairs = []
+    for group in groups:
+        other = group.get("counterpart")
+        if other is not None and other not in runs:
+            raise unknown("group", other, runs)
+        if other is not None:
+            pairs.append(_Pair(group["name"], other, runs[group["name"]], runs[other]))
+    table = columns(rows)
+    shared = list(dict.fromkeys((task, attack) for _, task, attack in table))
+    jobs = [
+        (pair, task, attack)
+        for pair in pairs
+        for task, attack in shared
+        if all((run, task, attack) in table for run in (*pair.a, *pair.b))
+    ]
+    found = _compare(table, jobs, resamples, seed)
+    lines = [
+        {"group": job[0].group, "counterpart": job[0].counterpart, **vars(c)}
+        for job, c in zip(jobs, found, strict=True)
+    ]
+    return pl.DataFrame(lines, schema=COMPARISONS, orient="row")
+
+
+class _Pair(NamedTuple):
+    group: str
+    counterpart: str
+    a: tuple[str, ...]
+    b: tuple[str, ...]
+
+
+def _compare(
+    table: Mapping[Key, Column], jobs: Sequence[tuple[_Pair, str, str]], resamples: int, seed: int
+) -> list[Comparison]:
+    """Each job (pair, task, attack) as a comparison, all on the same resampled examples."""
+    sides = [_paired(table, *job) for job in jobs]
+    values = iter(bootstrap([part for side in sides for group in side for part in group], resamples, seed))
+    found = []
+    for (_, task, attack), (first, second) in zip(jobs, sides, strict=True):
+        mine = np.mean([next(values) for _ in first], 0)
+        other = np.mean([next(values) for _ in second], 0)
+        tests = [mcnemar(_hits(a), _hits(b)) for a, b in zip(first, second, strict=True) if a.metric == "accuracy"]
+        found.append(
+            Comparison(
+                task,
+                attack,
+                first[0].metric,
+                int(first[0].labelled.sum()),
+                float(mine[0]),
+                float(other[0]),
+                float(mine[0] - other[0]),
+                *interval(mine[1:] - other[1:]),
+                p_values=tuple(test.p for test in tests),
+                b=tuple(test.b for test in tests),
+                c=tuple(test.c for test in tests),
+            )
+        )
+    return found
+
+
+def _paired(table: Mapping[Key, Column], pair: _Pair, task: str, attack: str) -> tuple[list[Column], list[Column]]:
+    """Both groups' columns on the examples that all of their runs have labelled."""
+    if len(pair.a) != len(pair.b) or not pair.a:
+        raise TestudoError(f"groups are compared seed by seed, got {len(pair.a)} and {len(pair.b)} runs")
+    first, second = ([table[run, task, attack] for run in side] for side in (pair.a, pair.b))
+    common = np.logical_and.reduce([column.labelled for column in (*first, *second)])
+    if not common.any():
+        raise TestudoError(f"task {task!r}, attack {attack!r}: the runs have no labelled example in common")
+    return [column.only(common) for column in first], [column.only(common) for column in second]
+
+
+def _hits(column: Column) -> np.ndarray:
+    """Which labelled examples were told right: (n,) bool."""
+    return column.records[column.labelled, 0] == column.records[column.labelled, 1]

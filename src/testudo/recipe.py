@@ -1,0 +1,248 @@
+"""What a run is: the package's dataclasses composed, read from and written to TOML, checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import operator
+import tomllib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import tomlkit
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from testudo.attacks.base import Attack
+from testudo.attacks.surrogates import Surrogate
+from testudo.attacks.threat import Threat
+from testudo.balance.base import Balance
+from testudo.data.dataset import DataSet
+from testudo.errors import TestudoError, nearest, one_line, unknown
+from testudo.models.encoder import Encoder
+from testudo.registry import ATTACKS, BALANCES, DATA, METHODS, MODELS, SURROGATES, TASKS, THREATS, Registry
+from testudo.tasks.task import Task
+from testudo.training.methods.base import Method
+from testudo.training.trainer import Trainer
+
+REGISTRIES: dict[type, Registry] = {
+    Attack: ATTACKS,
+    Balance: BALANCES,
+    DataSet: DATA,
+    Encoder: MODELS,
+    Method: METHODS,
+    Surrogate: SURROGATES,
+    Task: TASKS,
+    Threat: THREATS,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run, and how it is judged.
+
+    Args:
+        name: of the run and its folder.
+        data: where images and labels come from.
+        model: the shared encoder.
+        method: who hardens.
+        tasks: which of the data's tasks are learnt, the main one first; none means all of them.
+        trainer: epochs, optimiser, precision.
+        validation: the attack whose result on the validation split chooses the best weights; none: clean.
+        suite: the attacks it is evaluated with, by name.
+        seed: of weights, order, augmentation and random starts.
+    """
+
+    name: str
+    data: DataSet
+    model: Encoder
+    method: Method
+    tasks: tuple[str, ...] = ()
+    trainer: Trainer = Trainer()
+    validation: Attack | None = None
+    suite: dict[str, Attack] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.name or any(sign in self.name for sign in "/\\") or self.name.startswith("."):
+            raise TestudoError(f"name must be a plain folder name, got {self.name!r}")
+
+    def chosen(self) -> tuple[Task, ...]:
+        """The tasks to learn, the main one first; raises TestudoError for one that the data lacks."""
+        offered = {task.name: task for task in self.data.tasks()}
+        for name in self.tasks:
+            if name not in offered:
+                raise unknown("task (in the recipe's tasks)", name, offered)
+        return tuple(offered[name] for name in self.tasks or offered)
+
+
+def read(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe in a TOML file, with dotted ``overrides`` (``{"trainer.epochs": 5}``) put over it.
+
+    Raises:
+        TestudoError: in one line, the file, the path of the field, what was given and what is allowed.
+    """
+    return build(Recipe, table(path, overrides), str(path))
+
+
+def table(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A TOML file as plain values, overrides applied."""
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise TestudoError(f"no recipe at {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TestudoError(f"{path}: cannot be read: {one_line(error)}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise TestudoError(f"{path}: not valid TOML: {one_line(error)}") from error
+    for dotted, value in (overrides or {}).items():
+        override(values, dotted, value)
+    return values
+
+
+def override(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set ``a.b.c`` in nested tables, making those that are missing.
+
+    >>> values = {"trainer": {"epochs": 30}}
+    >>> override(values, "trainer.epochs", 5)
+    >>> values
+    {'trainer': {'epochs': 5}}
+    """
+    *parents, last = dotted.split(".")
+    inner = values
+    for name in parents:
+        inner = inner.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise TestudoError(f"cannot set {dotted}: {name} is no table")
+    inner[last] = value
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """``"a.b=value"`` as a dotted path and a TOML value; what is no TOML is taken as a string.
+
+    >>> parse_override("trainer.epochs=5"), parse_override("data.root=~/cifar")
+    (('trainer.epochs', 5), ('data.root', '~/cifar'))
+    """
+    dotted, equals, value = text.partition("=")
+    if not equals or not dotted.strip():
+        raise TestudoError(f"an override is written path=value, got {text!r}")
+    try:
+        return dotted.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return dotted.strip(), value
+
+
+def build(cls: type, values: Any, where: str = "", path: str = "") -> Any:
+    """An instance of ``cls`` (or of the registered part that ``kind`` names) from plain values.
+
+    >>> from testudo.attacks.base import Attack
+    >>> build(Attack, {"kind": "pgd", "steps": 20, "threat": {"kind": "linf", "eps": "8/255"}}).steps
+    20
+    """
+    if not isinstance(values, dict):
+        raise _wrong(where, path, f"must be a table, got {values!r}")
+    values, registry = dict(values), REGISTRIES.get(cls)
+    if registry is not None:
+        kind = values.pop("kind", None)
+        if not isinstance(kind, str):
+            allowed = ", ".join(registry.names())
+            raise _wrong(where, _join(path, "kind"), f"names the {registry.kind}; got {kind!r} (allowed: {allowed})")
+        try:
+            cls = registry.get(kind)
+        except TestudoError as error:
+            raise _wrong(where, _join(path, "kind"), str(error)) from None
+        path = _join(path, kind) if path else path
+    parts: Any = cls  # dataclasses.fields asks for a dataclass, which every part is
+    fields = {f.name: f for f in dataclasses.fields(parts) if f.init}
+    for name in values:
+        if name not in fields:
+            guess = nearest(name, fields)
+            hint = f"; did you mean {guess!r}?" if guess else ";"
+            raise _wrong(where, _join(path, name), f"unknown field{hint} (allowed: {', '.join(fields)})")
+    for name, f in fields.items():
+        if name not in values and f.default is f.default_factory is dataclasses.MISSING:
+            raise _wrong(where, _join(path, name), "is missing")
+    hints = get_type_hints(cls)
+    given = {name: _value(hints[name], value, where, _join(path, name)) for name, value in values.items()}
+    try:
+        return cls(**given)
+    except TestudoError as error:
+        raise _wrong(where, path, str(error)) from None
+
+
+def _value(hint: Any, value: Any, where: str, path: str) -> Any:
+    """``value`` as the type ``hint``; parts of the package are built, leaves are checked by pydantic."""
+    options = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
+    part = next((option for option in options if dataclasses.is_dataclass(option)), None)
+    if part is not None:
+        return build(part, value, where, path)
+    if get_origin(hint) is tuple and dataclasses.is_dataclass(get_args(hint)[0]) and isinstance(value, list):
+        return tuple(build(get_args(hint)[0], item, where, f"{path}[{i}]") for i, item in enumerate(value))
+    if get_origin(hint) is dict and dataclasses.is_dataclass(get_args(hint)[1]) and isinstance(value, dict):
+        return {name: build(get_args(hint)[1], item, where, _join(path, name)) for name, item in value.items()}
+    kept = tuple(option for option in options if option is not torch.Tensor)  # tensors are for Python alone
+    return _leaf(kept, _fraction(value) if float in kept else value, where, path)
+
+
+def _leaf(options: tuple[Any, ...], value: Any, where: str, path: str) -> Any:
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(
+            functools.reduce(operator.or_, options), config={"arbitrary_types_allowed": True}
+        )
+        return adapter.validate_python(_tuples(value), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        inner = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
+        raise _wrong(where, path + inner, f"{first['msg']}, got {first['input']!r}") from None
+
+
+def _tuples(value: Any) -> Any:
+    """Lists, which are all that TOML has, as the tuples that frozen dataclasses hold."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _fraction(value: Any) -> Any:
+    """``"8/255"`` as a number; anything else as it is."""
+    if isinstance(value, str) and value.count("/") == 1:
+        over, under = value.split("/")
+        try:
+            return float(over) / float(under)
+        except (ValueError, ZeroDivisionError):
+            return value
+    return value
+
+
+def dump(part: Any) -> Any:
+    """Plain values from which :func:`build` makes an equal ``part``; fields that are None are left out.
+
+    >>> from testudo.attacks.threat import Linf
+    >>> dump(Linf(0.25))
+    {'kind': 'linf', 'eps': 0.25}
+    """
+    if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        registry = next((r for base, r in REGISTRIES.items() if isinstance(part, base)), None)
+        kind = {"kind": registry.name_of(type(part))} if registry else {}
+        values = {f.name: dump(getattr(part, f.name)) for f in dataclasses.fields(part) if f.init}
+        return kind | {name: value for name, value in values.items() if value is not None}
+    if isinstance(part, Mapping):
+        return {name: dump(value) for name, value in part.items()}
+    if isinstance(part, tuple | list):
+        return [dump(item) for item in part]
+    return part.tolist() if isinstance(part, torch.Tensor) else part
+
+
+def to_toml(part: Any) -> str:
+    """``part`` as TOML text, every field written out."""
+    return tomlkit.dumps(dump(part))
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _wrong(where: str, path: str, message: str) -> TestudoError:
+    return TestudoError(": ".join(text for text in (where, path, message) if text))

@@ -1,0 +1,1 @@
+"""Who shows: reads result rows only."""

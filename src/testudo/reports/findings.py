@@ -1,0 +1,152 @@
+"""What was found, in sentences made from the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from testudo.reports import wording
+from testudo.reports.results import Attack, Results
+from testudo.reports.study_tables import aim_of
+
+Verdict = Literal["better", "worse", "open"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A heading and its sentences.
+
+    Args:
+        title, sentences: in plain words.
+        verdict: what was found under the strongest attack (on clean images where there is none), None where
+            nothing is compared.
+        badge: the verdict in words.
+    """
+
+    title: str
+    sentences: tuple[str, ...]
+    verdict: Verdict | None = None
+    badge: str = ""
+
+
+def verdict(row: Mapping[str, Any], higher_is_better: bool) -> Verdict:
+    """What an interval of a difference says: ``open`` where it includes 0.
+
+    >>> verdict({"low": 0.01, "high": 0.05}, True), verdict({"low": -0.01, "high": 0.05}, True)
+    ('better', 'open')
+    """
+    if not (row["low"] > 0 or row["high"] < 0):
+        return "open"
+    return "better" if (row["low"] > 0) == higher_is_better else "worse"
+
+
+def findings(results: Results) -> list[Finding]:
+    """The study's results on its target: every variant, then every pair, then attacks on several tasks."""
+    found = [_variants(results)]
+    found += [_pair(results, group.name, other.name) for group, other in results.study.pairs]
+    return [finding for finding in (*found, _joint(results)) if finding and finding.sentences]
+
+
+def _variants(results: Results) -> Finding:
+    """Clean and robust metric of each group."""
+    target = results.study.target
+    clean, strongest = results.clean(), results.strongest(target)
+    metric = wording.METRICS.get(results.metric(target), results.metric(target)).replace(" (%)", "")
+    sentences = []
+    if strongest:
+        sentences.append(
+            f"The strongest attack on {target} in this study is {strongest}, aimed at "
+            f"{aim_of(results, target, strongest)}: it has the worst mean {metric} over the variants."
+        )
+    for group in results.study.groups:
+        shown = [
+            f"{_estimate(row)} {place}"
+            for attack, place in ((clean, "on clean images"), (strongest, "under that attack"))
+            if attack and (row := results.value(group.name, target, attack))
+        ]
+        if shown:
+            sentences.append(f"{group.name}: {', '.join(shown)}.")
+    return Finding(f"{target}: {metric} of every variant", tuple(sentences))
+
+
+def _pair(results: Results, group: str, other: str) -> Finding:
+    """One group against its counterpart: clean, under the strongest attack, and over all attacks."""
+    target, sentences, last = results.study.target, [], None
+    for attack in (results.clean(), results.strongest(target)):
+        row = results.difference(group, target, attack) if attack else None
+        if attack and row:
+            last = verdict(row, results.higher_is_better(target))
+            sentences.append(_told(results, attack, row, last))
+    counted = _count(results, group, results.on(target))
+    if counted:
+        sentences.append(counted)
+    place = "under the strongest attack" if results.strongest(target) else "on clean images"
+    badge = f"{place}: {'no difference shown' if last == 'open' else last}" if last else ""
+    return Finding(f"{group} against {other}", tuple(sentences), last, badge)
+
+
+def _told(results: Results, attack: Attack, row: Mapping[str, Any], found: Verdict) -> str:
+    """One difference with its interval, verdict and p-values."""
+    metric, group, task = row["metric"], row["group"], row["task"]
+    where = "On clean images" if attack.clean else f"Under {attack} on {aim_of(results, task, attack)}"
+    both = [results.value(name, task, attack) for name in (group, row["counterpart"])]
+    values = " against ".join(wording.with_unit(metric, side["value"]) for side in both if side)
+    unit = wording.unit_of_difference(metric)
+    difference = f"{wording.signed(metric, row['difference'])}{unit} {wording.between(metric, row['low'], row['high'])}"
+    said = {
+        "open": "the interval includes 0, so no difference is shown",
+        "better": f"the runs of {group} are better",
+        "worse": f"the runs of {group} are worse",
+    }[found]
+    tests = f" McNemar’s {wording.p_values(row['p_values'])}{_per_seed(row)}." if row["p_values"] else ""
+    return f"{where}: {values}, a difference of {difference}; {said}.{tests}"
+
+
+def _per_seed(row: Mapping[str, Any]) -> str:
+    return f" ({wording.counted(len(row['p_values']), 'pair')} of seeds)" if len(row["p_values"]) > 1 else ""
+
+
+def _count(results: Results, group: str, attacks: Iterable[Attack]) -> str:
+    """In how many of the attacks on the target the interval tells the pair apart, and which way."""
+    target = results.study.target
+    rows = [row for attack in attacks if (row := results.difference(group, target, attack))]
+    if len(rows) < 2:
+        return ""
+    said = [verdict(row, results.higher_is_better(target)) for row in rows]
+    return (
+        f"Over all {len(rows)} attacks on {target}: better in {said.count('better')}, worse in {said.count('worse')}, "
+        f"not told apart in {said.count('open')} (95 % intervals, each by itself)."
+    )
+
+
+def _joint(results: Results) -> Finding | None:
+    """Which objective does most harm to all tasks at once, for the strongest kind of attack."""
+    strongest = results.strongest(results.study.target)
+    if strongest is None:
+        return None
+    alike = [a for a in results.attacks if (*a.kind, a.eps) == (*strongest.kind, strongest.eps)]
+    sentences = []
+    for group in results.study.groups:
+        told = {a: results.value(group.name, "delta_wor", a) for a in alike}
+        known = {a: row for a, row in told.items() if row}
+        if len(group.tasks) > 1 and len(known) > 1:
+            lowest = min(known, key=lambda a: known[a]["value"])
+            mean = results.value(group.name, "delta_mtl", lowest)
+            aim = results.aim(group.name, lowest)
+            on = (
+                f"{aim[0]} alone"
+                if len(aim) == 1
+                else f"{' + '.join(aim)} (balance: {results.balance(group.name, lowest)})"
+            )
+            sentences.append(
+                f"{group.name}: of {len(known)} objectives, {on} does most harm to the least degraded task, "
+                f"Δ_Wor {_estimate(known[lowest])}" + (f", with Δ_MTL {_estimate(mean)} on average." if mean else ".")
+            )
+    return Finding(f"Attacking several tasks at once ({strongest})", tuple(sentences))
+
+
+def _estimate(row: Mapping[str, Any]) -> str:
+    """A value with unit and interval."""
+    metric = row["metric"]
+    return f"{wording.with_unit(metric, row['value'])} {wording.between(metric, row['low'], row['high'])}"

@@ -1,0 +1,155 @@
+"""What a study folder tells about itself: its groups of runs, data and surroundings, and its gallery."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testudo.errors import TestudoError, one_line, unknown
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed alone.
+
+    Args:
+        name: for people.
+        runs: their names in the rows, one per seed.
+        counterpart: the group it is held against, or None.
+        tasks: what its models predict.
+        training: how they were trained, in one line.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    counterpart: str | None
+    tasks: tuple[str, ...]
+    training: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """What study.json holds.
+
+    Args:
+        name, title, intro: how it is called, and paragraphs that introduce it.
+        target: the main task.
+        groups: the variants compared.
+        data: name, note, fingerprint, and the number of examples in train, val and test.
+        environment: what it ran on, by name.
+        minutes, created: how long it took, and when (ISO 8601).
+    """
+
+    name: str
+    title: str
+    intro: tuple[str, ...]
+    target: str
+    groups: tuple[Group, ...]
+    data: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    minutes: float
+    created: str
+
+    @classmethod
+    def of(cls, told: Study | Mapping[str, Any]) -> Study:
+        """A study from study.json's contents; raises TestudoError where a part is missing or names nothing."""
+        if isinstance(told, Study):
+            return told
+        for part in ("name", "title", "target", "groups", "data", "environment", "minutes", "created"):
+            if part not in told:
+                raise TestudoError(f"study.json lacks {part!r}")
+        groups = tuple(_group(group) for group in told["groups"])
+        names = [group.name for group in groups]
+        for group in groups:
+            if group.counterpart is not None and group.counterpart not in names:
+                raise unknown("group", group.counterpart, names)
+        return cls(
+            told["name"],
+            told["title"],
+            tuple(told.get("intro", ())),
+            told["target"],
+            groups,
+            told["data"],
+            told["environment"],
+            float(told["minutes"]),
+            told["created"],
+        )
+
+    def group(self, name: str) -> Group:
+        """The group called ``name``."""
+        return next(group for group in self.groups if group.name == name)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Every task of any group, the target first."""
+        return tuple(dict.fromkeys([self.target, *(task for group in self.groups for task in group.tasks)]))
+
+    @property
+    def pairs(self) -> list[tuple[Group, Group]]:
+        """Every group that has a counterpart, with it."""
+        return [(group, self.group(group.counterpart)) for group in self.groups if group.counterpart is not None]
+
+
+def _group(told: Mapping[str, Any]) -> Group:
+    for part in ("name", "runs", "tasks"):
+        if part not in told:
+            raise TestudoError(f"study.json: a group lacks {part!r}")
+    runs, tasks = tuple(told["runs"]), tuple(told["tasks"])
+    return Group(told["name"], runs, told.get("counterpart"), tasks, told.get("training", ""))
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Examples to look at.
+
+    Args:
+        images: (k, C, H, W) floats in [0, 1], clean.
+        adversarial: the same, attacked.
+        meta: per image its group, run, example, attack, task lines (task, truth, before, after), linf, l2.
+    """
+
+    images: NDArray[np.floating]
+    adversarial: NDArray[np.floating]
+    meta: tuple[Mapping[str, Any], ...]
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.shape != self.adversarial.shape or len(self.meta) != len(self.images):
+            raise TestudoError(
+                f"a gallery holds k images (k, C, H, W) twice and k descriptions, got {self.images.shape}, "
+                f"{self.adversarial.shape} and {len(self.meta)}"
+            )
+        for told in self.meta:
+            for part in ("group", "run", "example", "attack", "task lines", "linf", "l2"):
+                if part not in told:
+                    raise TestudoError(f"the description of a gallery image lacks {part!r}")
+
+
+def read_study(folder: Path | str) -> Study:
+    """study.json of a study folder; raises TestudoError where it is missing or damaged."""
+    path = Path(folder) / "study.json"
+    try:
+        return Study.of(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as mistake:
+        raise TestudoError(f"no study at {path}") from mistake
+    except (json.JSONDecodeError, UnicodeDecodeError) as mistake:
+        raise TestudoError(f"{path} is not readable: {one_line(mistake)}") from mistake
+
+
+def read_gallery(folder: Path | str) -> Gallery | None:
+    """gallery.npz of a study folder, None where there is none; raises TestudoError where it is damaged."""
+    path = Path(folder) / "gallery.npz"
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            meta = json.loads(str(held["meta"]))
+            return Gallery(held["images"], held["adversarial"], tuple(meta))
+    except (KeyError, OSError, EOFError, ValueError, zipfile.BadZipFile) as mistake:
+        raise TestudoError(f"{path} is not a readable gallery: {one_line(mistake)}") from mistake

@@ -1,0 +1,119 @@
+"""Numbers, attacks and p-values as people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+FAMILIES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD", "mim": "MIM", "apgd": "APGD"}
+NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
+METRICS = {
+    "accuracy": "accuracy (%)",
+    "auroc": "AUROC",
+    "error": "mean absolute error",
+    "delta_mtl": "Δ_MTL (%)",
+    "delta_wor": "Δ_Wor (%)",
+}
+_PERCENT = ("accuracy", "delta_mtl", "delta_wor")
+
+
+def scaled(metric: str, value: float) -> float:
+    """``value`` in the unit it is shown in: percent for accuracy and Delta, else as it is."""
+    return 100 * value if metric in _PERCENT else value
+
+
+def number(metric: str, value: float | None) -> str:
+    """A metric's value, without its unit.
+
+    >>> number("accuracy", 0.97249), number("delta_mtl", -0.5), number("auroc", 0.5), number("error", 12.345)
+    ('97.2', '−50.0', '0.500', '12.3')
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    shown = {"auroc": ".3f"}.get(metric, "z.3g")
+    text = f"{100 * value:z.1f}" if metric in _PERCENT else f"{value:{shown}}"
+    return text.replace("-", "−")
+
+
+def signed(metric: str, value: float) -> str:
+    """A difference, with its sign.
+
+    >>> signed("accuracy", 0.021), signed("accuracy", -0.0001)
+    ('+2.1', '0.0')
+    """
+    text = number(metric, value)
+    return f"+{text}" if value > 0 and text.strip("0.") else text
+
+
+def between(metric: str, low: float, high: float) -> str:
+    """An interval.
+
+    >>> between("accuracy", 0.961, 0.98)
+    '[96.1, 98.0]'
+    """
+    return f"[{number(metric, low)}, {number(metric, high)}]"
+
+
+def with_unit(metric: str, value: float) -> str:
+    """A metric's value with its unit, for running text."""
+    return f"{number(metric, value)}\N{NO-BREAK SPACE}%" if metric in _PERCENT else number(metric, value)
+
+
+def unit_of_difference(metric: str) -> str:
+    """What a difference is counted in, with a leading space; empty for metrics without a unit."""
+    return " points" if metric in _PERCENT else ""
+
+
+def p_value(p: float) -> str:
+    """A p-value to two significant digits.
+
+    >>> p_value(0.0312), p_value(1e-9), p_value(1.0)
+    ('0.031', '<0.001', '1')
+    """
+    return "<0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def p_values(values: Iterable[float]) -> str:
+    """Several p-values, one per pair of seeds: ``p 0.03, 0.12``; empty for none."""
+    texts = [p_value(p) for p in values]
+    return f"p {', '.join(texts)}" if texts else ""
+
+
+def radius(eps: float) -> str:
+    """An eps, in 255ths where it is a whole number of them and not a round decimal.
+
+    >>> radius(8 / 255), radius(0.2), radius(0.125)
+    ('8/255', '0.2', '0.125')
+    """
+    return f"{round(eps * 255)}/255" if in_levels(eps) else f"{eps:.4g}"
+
+
+def in_levels(eps: float) -> bool:
+    """Whether ``eps`` is best told in 255ths."""
+    round_decimal = abs(eps * 100 - round(eps * 100)) < 1e-6
+    return not round_decimal and round(eps * 255) > 0 and abs(eps * 255 - round(eps * 255)) < 1e-3
+
+
+def method(family: str, steps: int) -> str:
+    """An attack's name: ``PGD-20``, ``FGSM``."""
+    name = FAMILIES.get(family, family)
+    return f"{name}-{steps}" if steps > 1 else name
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in a sentence.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    *first, last = list(names) or [""]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def counted(n: int, thing: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "seed"), counted(12000, "example")
+    ('1 seed', '12,000 examples')
+    """
+    return f"{n:,} {thing}{'' if n == 1 else 's'}"

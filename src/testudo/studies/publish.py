@@ -1,0 +1,77 @@
+"""A finished study told: rows, facts and pictures in its folder, the page and the terminal's table from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from testudo.evaluation.columns import read_rows
+from testudo.evaluation.metrics import summarise
+from testudo.evaluation.significance import comparisons
+from testudo.registry import DATA
+from testudo.reports.page import build_page
+from testudo.reports.results import Results
+from testudo.reports.study import read_gallery, read_study
+from testudo.reports.study_tables import main_table
+from testudo.reports.tables import Table
+
+ROWS, FACTS, GALLERY = "rows.parquet", "study.json", "gallery.npz"
+
+
+def collect(study: Any, folder: Path, minutes: float) -> None:
+    """Write the rows of all runs, study.json and gallery.npz of a study whose runs are done."""
+    from testudo.run import Run  # here, so that a page can be made again from its rows without torch
+    from testudo.studies.gallery import write_gallery
+    from testudo.training.checkpoint import write_atomic
+
+    rows = [Run(folder / name).rows({"clean": None, **recipe.suite}) for name, (_, recipe) in study.runs().items()]
+    write_atomic(folder / ROWS, pl.concat(rows).write_parquet)
+    write_gallery(study, folder, folder / GALLERY)
+    first = Run(folder / next(iter(study.runs())))
+    groups = [
+        {
+            "name": variant.name,
+            "runs": [f"{variant.recipe.name}-s{seed}" for seed in study.seeds],
+            "counterpart": variant.counterpart,
+            "tasks": [task.name for task in Run(folder / f"{variant.recipe.name}-s{study.seeds[0]}").tasks],
+            "training": variant.training,
+        }
+        for variant in study.variants()
+    ]
+    told = {
+        "name": folder.name,
+        "title": study.title,
+        "intro": list(study.intro),
+        "target": first.tasks[0].name,
+        "groups": groups,
+        "data": {
+            "name": DATA.name_of(type(first.recipe.data)),
+            "note": first.facts["note"],
+            "fingerprint": first.facts["data"]["test"],
+            **first.facts["counts"],
+        },
+        "environment": first.facts["environment"],
+        "minutes": minutes,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_atomic(folder / FACTS, json.dumps(told, indent=1))
+
+
+def tell(folder: Path) -> tuple[Path, Table]:
+    """The page of a study folder, made from its rows, and the main table for the terminal.
+
+    Raises:
+        TestudoError: the folder holds no finished study, or its files are damaged.
+    """
+    facts = read_study(folder)
+    rows = read_rows(folder / ROWS)
+    groups: list[Mapping[str, Any]] = [vars(group) for group in facts.groups]
+    summary = summarise(rows, {run: group.name for group in facts.groups for run in group.runs})
+    compared = comparisons(rows, groups)
+    page = build_page(folder, facts, summary, compared, read_gallery(folder))
+    return page, main_table(Results(facts, summary, compared))

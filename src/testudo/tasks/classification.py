@@ -1,0 +1,198 @@
+"""One class of several, and several labels of which each may hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy, MultilabelAUROC
+
+from testudo.errors import TestudoError, unknown
+from testudo.tasks.task import Task, working_precision
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Classification(Task):
+    """One class of ``classes``; targets are (N,) int64, -1 where unknown; metric: accuracy.
+
+    Args:
+        name: see :class:`Task`.
+        classes: how many classes.
+        loss_kind: ``"cross_entropy"``, or ``"binary"``: the sum over classes of binary cross-entropy on
+            the one-hot target, as in GAT's released code.
+        labels: the classes' names, for people.
+
+    >>> task = Classification("digit", classes=2)
+    >>> task.loss(torch.zeros(1, 2), torch.tensor([0]))
+    tensor([0.6931])
+    """
+
+    classes: int = 2
+    loss_kind: Literal["cross_entropy", "binary"] = "cross_entropy"
+    labels: tuple[str, ...] = ()
+
+    metric_name: ClassVar[str] = "accuracy"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss_kind not in ("cross_entropy", "binary"):
+            raise unknown("loss_kind", self.loss_kind, ("cross_entropy", "binary"))
+        if self.classes < 2:
+            raise TestudoError(f"task {self.name!r}: classes must be at least 2, got {self.classes}")
+        if self.labels and len(self.labels) != self.classes:
+            raise TestudoError(f"task {self.name!r}: {len(self.labels)} labels for {self.classes} classes")
+
+    @property
+    def channels(self) -> int:
+        """One logit per class."""
+        return self.classes
+
+    def valid(self, target: Tensor) -> Tensor:
+        """Known labels."""
+        return target != UNLABELLED
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(N, classes) logits, (N,) classes -> (N,) in nats."""
+        logits, target = working_precision(prediction), target.long()
+        if self.loss_kind == "cross_entropy":
+            return F.cross_entropy(logits, target, reduction="none", ignore_index=UNLABELLED)
+        known = self.valid(target)
+        one_hot = F.one_hot(target.clamp(min=0), self.classes).to(logits.dtype)
+        each = F.binary_cross_entropy_with_logits(logits, one_hot, reduction="none").sum(1)
+        return torch.where(known, each, torch.zeros_like(each))
+
+    def record(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(N, 2): the predicted class, the true class."""
+        return torch.stack([prediction.argmax(1), target], 1).float()
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """1 where the largest logit is the label's, else 0."""
+        right = (prediction.argmax(1) == target).float()
+        return torch.where(self.valid(target), right, torch.nan)
+
+    def metric(self) -> Metric:
+        """Accuracy over all labelled examples, in [0, 1]."""
+        return MulticlassAccuracy(self.classes, average="micro", ignore_index=UNLABELLED)
+
+    def check(self, target: Tensor) -> None:
+        """Integers (N,) in -1..classes-1."""
+        if target.dim() != 1 or target.is_floating_point():
+            found = f"{target.dtype} {tuple(target.shape)}"
+            raise TestudoError(f"task {self.name!r}: labels must be integers of shape (N,), got {found}")
+        wrong = (target < UNLABELLED) | (target >= self.classes)
+        if wrong.any():
+            value = int(target[wrong][0])
+            raise TestudoError(
+                f"task {self.name!r}: label {value} is out of range (allowed: 0 to {self.classes - 1}, -1 = unknown)"
+            )
+
+    def as_label(self, prediction: Tensor) -> Tensor:
+        """The winning class."""
+        return prediction.argmax(1)
+
+    def describe(self, prediction: Tensor) -> list[str]:
+        """The winning class and its probability."""
+        probability, winner = working_precision(prediction).softmax(1).max(1)
+        return [f"{self._label(int(w))} ({p:.0%})" for w, p in zip(winner, probability.tolist(), strict=True)]
+
+    def tell(self, target: Tensor) -> list[str]:
+        """The class."""
+        return [self._label(int(label)) if label != UNLABELLED else "unknown" for label in target]
+
+    def _label(self, index: int) -> str:
+        return self.labels[index] if self.labels else str(index)
+
+
+class _MeanAUROC(MultilabelAUROC):
+    """AUROC over (N, L) logits and targets in which NaN is an unknown label."""
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        # Any rising map into [0, 1] gives the same area; the sigmoid would make ties of large logits.
+        logits = prediction.double()
+        super().update(logits / (1 + logits.abs()) / 2 + 0.5, target.nan_to_num(-1).long())
+
+
+@dataclass(frozen=True)
+class MultiLabel(Task):
+    """Several labels, each present or absent; targets are (N, L) floats 0, 1 or NaN (unknown).
+
+    The loss of an example is the mean binary cross-entropy over its known labels; the metric is AUROC,
+    averaged over the labels; the score of one example is the share of its known labels told right.
+
+    Args:
+        name: see :class:`Task`.
+        labels: the labels' names, in the order of the target's columns.
+
+    >>> task = MultiLabel("finding", labels=("edema", "nodule"))
+    >>> task.loss(torch.zeros(1, 2), torch.tensor([[1.0, torch.nan]]))
+    tensor([0.6931])
+    """
+
+    labels: tuple[str, ...] = ()
+
+    metric_name: ClassVar[str] = "auroc"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.labels:
+            raise TestudoError(f"task {self.name!r}: labels must name at least one label")
+
+    @property
+    def channels(self) -> int:
+        """One logit per label."""
+        return len(self.labels)
+
+    def valid(self, target: Tensor) -> Tensor:
+        """At least one known label."""
+        return (~target.isnan()).any(1)
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(N, L) logits, (N, L) targets -> (N,) in nats."""
+        logits = working_precision(prediction)
+        known = ~target.isnan()
+        filled = target.nan_to_num(0).to(logits.dtype)
+        each = F.binary_cross_entropy_with_logits(logits, filled, reduction="none")
+        return (each * known).sum(1) / known.sum(1).clamp(min=1)
+
+    def record(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(N, 2 L): the logits, then the targets (NaN where unknown)."""
+        return torch.cat([prediction.float(), target.float()], 1)
+
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """The share of known labels on the right side of probability 0.5."""
+        known = ~target.isnan()
+        right = ((prediction > 0) == (target > 0.5)) & known
+        return right.sum(1) / torch.where(known.any(1), known.sum(1), torch.nan)
+
+    def metric(self) -> Metric:
+        """AUROC in [0, 1], averaged over the labels; unknown labels are left out."""
+        return _MeanAUROC(len(self.labels), average="macro", ignore_index=-1)
+
+    def check(self, target: Tensor) -> None:
+        """Floats (N, L), each 0, 1 or NaN."""
+        if target.dim() != 2 or target.shape[1] != len(self.labels) or not target.is_floating_point():
+            found = f"{target.dtype} {tuple(target.shape)}"
+            raise TestudoError(
+                f"task {self.name!r}: labels must be floats of shape (N, {len(self.labels)}), got {found}"
+            )
+        wrong = ~(target.isnan() | (target == 0) | (target == 1))
+        if wrong.any():
+            raise TestudoError(f"task {self.name!r}: label {float(target[wrong][0])} must be 0, 1 or NaN (unknown)")
+
+    def as_label(self, prediction: Tensor) -> Tensor:
+        """The labels said to be present."""
+        return (prediction > 0).float()
+
+    def describe(self, prediction: Tensor) -> list[str]:
+        """The labels said to be present."""
+        return self.tell(self.as_label(prediction))
+
+    def tell(self, target: Tensor) -> list[str]:
+        """The labels that are present."""
+        return [", ".join(n for n, v in zip(self.labels, row, strict=True) if v == 1) or "none" for row in target]

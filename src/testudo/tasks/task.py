@@ -1,0 +1,84 @@
+"""What is predicted: a target, the loss that trains it, the score that judges it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from testudo.errors import TestudoError
+
+
+@dataclass(frozen=True)
+class Task(ABC):
+    """A target with its loss per example and its metric.
+
+    Everything is per example: N examples in, N numbers out, so that what happens to one example never
+    depends on its neighbours. An example without a label has loss 0 and score NaN, and is masked
+    everywhere.
+
+    Args:
+        name: the key of this task in targets, outputs and result rows; letters, digits and ``_``.
+    """
+
+    name: str
+
+    dense: ClassVar[bool] = False
+    metric_name: ClassVar[str]
+    higher_is_better: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise TestudoError(f"a task's name must be letters, digits and _, got {self.name!r}")
+
+    @property
+    @abstractmethod
+    def channels(self) -> int:
+        """Numbers the head must give per example (dense tasks: per pixel)."""
+
+    @abstractmethod
+    def valid(self, target: Tensor) -> Tensor:
+        """(N,) bool: which examples have any label at all."""
+
+    @abstractmethod
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(N,) loss, computed in float32 or wider; 0 where there is no label, never NaN for finite input."""
+
+    @abstractmethod
+    def record(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(N, R) what a result row keeps of a prediction: all that the metric needs, and no more."""
+
+    @abstractmethod
+    def score(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """(N,) the metric of each example by itself; NaN where there is no label."""
+
+    @abstractmethod
+    def metric(self) -> Metric:
+        """A fresh torchmetrics object: ``update(prediction, target)``, ``compute()``."""
+
+    @abstractmethod
+    def check(self, target: Tensor) -> None:
+        """Raise TestudoError where ``target`` cannot be this task's labels (kind, shape, range)."""
+
+    @abstractmethod
+    def as_label(self, prediction: Tensor) -> Tensor:
+        """The target that the prediction would be right about: a label for images that have none."""
+
+    def describe(self, prediction: Tensor) -> list[str]:
+        """What each prediction says, in a few words for people."""
+        return [f"{row.flatten()[0]:.3g}" for row in prediction]
+
+    def tell(self, target: Tensor) -> list[str]:
+        """What each label says, in a few words for people."""
+        return [f"{row.flatten()[0]:.3g}" for row in target]
+
+
+def working_precision(prediction: Tensor) -> Tensor:
+    """``prediction`` in float32 where it came in half precision, else as it is."""
+    if prediction.dtype in (torch.float16, torch.bfloat16):
+        return prediction.float()
+    return prediction

@@ -1,0 +1,186 @@
+"""Epochs, batches, updates; precision and device through Lightning Fabric."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from testudo.balance.base import State
+from testudo.data.augment import Augment
+from testudo.data.batch import Batch
+from testudo.data.dataset import Examples
+from testudo.data.loader import Loader
+from testudo.errors import TestudoError
+from testudo.models.fast import Precision
+from testudo.models.model import Model
+from testudo.models.prepare import reusing
+from testudo.tensors import rekey
+from testudo.training.journal import Journal, Progress, interruptible
+from testudo.training.methods.base import Method
+from testudo.training.optimiser import Optimiser, Schedule
+
+Validate = Callable[[Model], dict[str, float]]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during training, after everything was saved."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How a model is fitted, whatever the method.
+
+    Args:
+        epochs: passes over the training split.
+        batch_size: examples in a batch.
+        optimiser: the gradient step.
+        schedule: its learning rate over the run, set at every batch.
+        augment: applied to every training batch.
+        precision: of the forward passes, in training and in its attacks: ``"auto"`` is bf16 where the device
+            does it natively, else float32. Weights, updates and validation scores are float32.
+        device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+        workers: processes that read images ahead.
+        validate_every: epochs between validations; the last epoch is always validated.
+    """
+
+    epochs: int = 30
+    batch_size: int = 128
+    optimiser: Optimiser = Optimiser()
+    schedule: Schedule = Schedule()
+    augment: Augment = Augment()
+    precision: Precision = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int = 0
+    validate_every: int = 1
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1 or self.validate_every < 1:
+            found = f"{self.epochs}, {self.batch_size}, {self.validate_every}"
+            raise TestudoError(f"epochs, batch_size and validate_every must be at least 1, got {found}")
+
+    def fit(
+        self, model: Model, method: Method, examples: Examples, validate: Validate, journal: Journal, seed: int = 0
+    ) -> Progress:
+        """Train ``model`` in place, going on from the journal's checkpoint where there is one.
+
+        Args:
+            model: with the tasks to learn.
+            method: names the loss terms.
+            examples: the training split.
+            validate: scores the model after an epoch; its ``"score"`` decides which weights are the best.
+            journal: where everything is saved.
+            seed: of order, augmentation and random starts.
+
+        Raises:
+            TestudoError: the method names a task that the model lacks, or a loss is no longer finite.
+            Interrupted: after Ctrl-C; the run can be continued.
+        """
+        from lightning_fabric import Fabric  # slow to import, and only training needs it
+
+        method.check(model.tasks)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            fabric = Fabric(accelerator=self.device, devices=1)
+            fabric.to_device(model)
+            with reusing(model, self.precision) as copy:
+                half = copy.precision == "bf16"
+                fabric = Fabric(accelerator=self.device, devices=1, precision="bf16-mixed" if half else "32-true")
+                return _Fit(self, model, method, fabric, journal, seed).run(examples, validate)
+
+
+class _Fit:
+    """One run in progress."""
+
+    def __init__(
+        self, trainer: Trainer, model: Model, method: Method, fabric: Any, journal: Journal, seed: int
+    ) -> None:
+        self.trainer, self.model, self.method = trainer, model, method
+        self.fabric, self.journal, self.seed = fabric, journal, seed
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = trainer.optimiser.build(self.parameters)
+        self.progress, self.states = journal.restore(model, self.optimiser)
+
+    def run(self, examples: Examples, validate: Validate) -> Progress:
+        trainer, progress = self.trainer, self.progress
+        augment = None if trainer.augment == Augment() else trainer.augment
+        loader = Loader(examples, trainer.batch_size, self.seed, True, augment, trainer.workers)
+        with interruptible() as stop:
+            while progress.epoch < trainer.epochs:
+                self.model.train()
+                for batch in loader(progress.epoch, progress.batch):
+                    self._batch(batch, (progress.epoch + progress.batch / len(loader)) / trainer.epochs)
+                    progress.batch += 1
+                    self.journal.step(progress.epoch * len(loader) + progress.batch, trainer.epochs * len(loader))
+                    if stop() or self.journal.due:
+                        self._save()
+                    if stop():
+                        raise Interrupted
+                self._end_epoch(validate)
+                if stop():
+                    raise Interrupted
+        return progress
+
+    def _batch(self, batch: Batch, done: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.trainer.optimiser.lr * self.trainer.schedule.at(done)
+        batch = self.fabric.to_device(batch)
+        # other ids in every epoch: an attack's random start is a function of the id
+        drawn = Batch(batch.images, batch.targets, rekey(batch.ids, self.seed, self.progress.epoch))
+        steps = self.method.steps(self.model, drawn)
+        while True:
+            with self.fabric.autocast():
+                terms = next(steps, None)
+            if terms is None:
+                return
+            self._update(terms)
+
+    def _update(self, terms: dict[str, Tensor]) -> None:
+        total = torch.stack([term.float() for term in terms.values()])
+        if not bool(total.isfinite().all()):
+            name = next(name for name, term in terms.items() if not bool(term.isfinite()))
+            raise TestudoError(
+                f"the loss term {name!r} is no longer finite in epoch {self.progress.epoch + 1}; "
+                f"try a smaller learning rate (the last good checkpoint is in {self.journal.folder})"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        self.fabric.backward((self._weights(tuple(terms), total.detach()) * total).sum())
+        self.optimiser.step()
+        self.progress.add({name: float(term.detach()) for name, term in terms.items()})
+
+    def _weights(self, names: tuple[str, ...], losses: Tensor) -> Tensor:
+        balance = self.method.balance
+        if balance is None:
+            return torch.ones_like(losses)
+        prefix = f"balance.{'+'.join(names)}/"
+        kept: State = {
+            key.removeprefix(prefix): value.to(losses.device)
+            for key, value in self.states.items()
+            if key.startswith(prefix)
+        }
+        weights, state = balance.weigh(kept or balance.start(losses, names), losses)
+        self.states |= {prefix + key: value for key, value in state.items()}
+        return weights
+
+    def _end_epoch(self, validate: Validate) -> None:
+        progress, trainer = self.progress, self.trainer
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        record: dict[str, Any] = {"epoch": progress.epoch, "epochs": trainer.epochs, "steps": progress.steps}
+        record["lr"] = self.optimiser.param_groups[0]["lr"]
+        record["terms"] = progress.means()
+        if progress.epoch % trainer.validate_every == 0 or progress.epoch == trainer.epochs:
+            record["validation"] = validate(self.model)
+            score = record["validation"]["score"]
+            record["best"] = progress.best is None or score > progress.best
+            if record["best"]:
+                progress.best = score
+                self.journal.keep_best(self.model, record)
+        self.journal.end_epoch(progress, record)
+        self._save()
+        self.journal.write_log(progress)
+
+    def _save(self) -> None:
+        self.journal.save(self.model, self.optimiser, self.progress, self.states)

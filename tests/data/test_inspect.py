@@ -1,0 +1,73 @@
+from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from testudo.data.cifar import CIFAR10
+from testudo.data.digits import Digits
+from testudo.data.inspect import check, listing, show
+from testudo.data.manifest import Manifest
+from testudo.errors import TestudoError
+from testudo.registry import DATA
+
+writers = SimpleNamespace(**run_path(str(Path(__file__).with_name("writers.py"))))
+DECLARED = {"breed": "classification", "age": "regression", "seen": "multilabel"}
+
+
+def test_listing_has_every_set_with_its_options():
+    rows = {row.name: row for row in listing()}
+    assert list(rows) == DATA.names()
+    assert "size=16" in rows["digits"].options
+    assert rows["digits"].summary.startswith("1,797 handwritten digits")
+    assert all("\n" not in row.summary for row in rows.values())
+
+
+def test_check_counts_every_label(tmp_path):
+    report = check(Manifest(writers.animals(tmp_path), columns=DECLARED))
+    assert report.problems == ()
+    assert report.duplicates == ()
+    labels = [part.labels for part in report.splits]
+    assert sum(part["breed"]["cat"] for part in labels) == 13  # every third of 40, less the blank one
+    assert sum(part["breed"].get("unknown", 0) for part in labels) == 1
+    assert sum(part["seen"]["tail"] for part in labels) == 25
+    assert max(part["age"]["greatest"] for part in labels) == 19.5
+    assert [part.count for part in report.splits] == [28, 4, 8]
+
+
+def test_check_finds_images_that_occur_twice(tmp_path):
+    folder = writers.cifar10_batches(tmp_path)
+    (folder / "test_batch").write_bytes((folder / "data_batch_1").read_bytes())
+    report = check(CIFAR10(str(folder), val_share=0.0))
+    assert report.problems == ("cifar10: no val examples: val_share is 0",)
+    report = check(CIFAR10(str(folder), val_share=0.01))
+    assert [words.split(" ")[0] for words in report.duplicates if "of test occur in train" in words] in (["20"], ["19"])
+
+
+def test_check_reports_rather_than_raises(tmp_path):
+    assert check(CIFAR10(str(tmp_path / "no"))).problems[0].startswith("cifar10: no folder")
+    dataset = Manifest(writers.animals(tmp_path), columns=DECLARED)
+    for index in (2, 7):
+        (tmp_path / "images" / f"{index}.png").write_bytes(b"cut")
+    assert len(check(dataset).problems) == 2
+    assert len(check(Manifest(str(tmp_path / "no.csv"))).problems) == 1
+
+
+@pytest.mark.parametrize("make", [lambda tmp: Digits(), lambda tmp: Manifest(writers.animals(tmp), columns=DECLARED)])
+def test_show_writes_a_sheet_of_images(tmp_path, make):
+    file = show(make(tmp_path), tmp_path / "new" / "sheet.png", split="val", count=3)
+    sheet = np.array(Image.open(file).convert("L"))
+    assert sheet.shape[1] > sheet.shape[0]  # three in a row
+    assert len(np.unique(sheet)) > 50
+
+
+def test_show_refuses_what_it_cannot_do(tmp_path):
+    with pytest.raises(TestudoError, match=r"to a .png file, got 3 and '.*sheet.jpg'"):
+        show(Digits(), tmp_path / "sheet.jpg", count=3)
+    with pytest.raises(TestudoError, match="got 0 and"):
+        show(Digits(), tmp_path / "sheet.png", count=0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TestudoError, match=r"cannot write '.*sheet.png'"):
+        show(Digits(), tmp_path / "file" / "sheet.png")

@@ -1,0 +1,130 @@
+"""Tiny data sets on disk, in the layouts of the real ones; loaded by path (tests are no package)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+
+def pixels(count, seed=0, size=(32, 32)):
+    """Different random images, (count, H, W, 3) uint8."""
+    return np.random.default_rng(seed).integers(0, 256, (count, *size, 3), dtype=np.uint8)
+
+
+def encoded(image, kind="PNG"):
+    """An array as the bytes of an image file."""
+    out = io.BytesIO()
+    Image.fromarray(image).save(out, kind)
+    return out.getvalue()
+
+
+def labels(count, classes):
+    """Every class in turn."""
+    return [index % classes for index in range(count)]
+
+
+def flat(images):
+    """CIFAR's order of bytes: all red, then all green, then all blue."""
+    return images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+
+
+def dump(file, content):
+    """A protocol-2 pickle, as the published ones are."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(pickle.dumps(content, protocol=2))
+
+
+def cifar10_batches(root, each=20):
+    """Six batch files of ``each`` images; returns the folder that holds them."""
+    folder = Path(root) / "cifar-10-batches-py"
+    for number, name in enumerate([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]):
+        dump(folder / name, {b"data": flat(pixels(each, number)), b"labels": labels(each, 10), b"batch_label": b"x"})
+    return folder
+
+
+def cifar100_batches(root, each=200):
+    """``train`` and ``test``."""
+    folder = Path(root) / "cifar-100-python"
+    for number, name in enumerate(("train", "test")):
+        images = flat(pixels(each, number))
+        dump(folder / name, {b"data": images, b"fine_labels": labels(each, 100), b"coarse_labels": labels(each, 20)})
+    return folder
+
+
+def hub(file, images, columns, ids=None, kind="PNG"):
+    """A Parquet file of encoded images and their labels."""
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    cells = [{"bytes": encoded(image, kind), "path": None} for image in images]
+    table = {"img": pl.Series(cells, dtype=pl.Struct({"bytes": pl.Binary, "path": pl.String})), **columns}
+    pl.DataFrame({**table, **({} if ids is None else {"original_index": ids})}).write_parquet(file)
+
+
+def cifar10_hub(root, each=20, kind="PNG"):
+    """The images of :func:`cifar10_batches`, in two shards and not in order."""
+    images = np.concatenate([pixels(each, number) for number in range(5)])
+    ids = [10_000 * number + place for number in range(5) for place in range(each)]
+    order = np.random.default_rng(0).permutation(len(images))
+    classes = np.array(labels(each, 10) * 5)
+    for shard, part in enumerate(np.array_split(order, 2)):
+        name = f"{root}/data/train-0000{shard}-of-00002.parquet"
+        hub(name, images[part], {"label": classes[part]}, [ids[i] for i in part], kind)
+    hub(f"{root}/data/test-00000-of-00001.parquet", pixels(each, 5), {"label": labels(each, 10)}, None, kind)
+    return Path(root)
+
+
+def cifar100_hub(root, each=200):
+    """The images of :func:`cifar100_batches`."""
+    for number, part in enumerate(("train", "test")):
+        columns = {"fine_label": labels(each, 100), "coarse_label": labels(each, 20)}
+        hub(f"{root}/{part}.parquet", pixels(each, number), columns)
+    return Path(root)
+
+
+def write_csv(file, rows):
+    """Rows as dicts of equal keys."""
+    with Path(file).open("w", newline="", encoding="utf-8") as out:
+        writer = csv.DictWriter(out, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(file)
+
+
+def animals(folder, count=40):
+    """A CSV of 12x10 images with words, numbers and lists of words, some of them blank."""
+    folder = Path(folder)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index, image in enumerate(pixels(count, 9, (12, 10))):
+        (folder / "images" / f"{index}.png").write_bytes(encoded(image))
+        rows.append(
+            {
+                "image": f"images/{index}.png",
+                "id": 100 + index,
+                "breed": "" if index == 3 else ("cat", "dog", "fox")[index % 3],
+                "age": "" if index == 4 else 0.5 * index,
+                "seen": "" if index == 5 else ("|", "tail", "tail|ear")[index % 3],
+            }
+        )
+    return write_csv(folder / "animals.csv", rows)
+
+
+def birds(folder, count=30):
+    """A Parquet file of grey 9x9 images, with a split column, classes, and labels in columns of 0 and 1."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    images = [encoded(image[:, :, 0]) for image in pixels(count, 8, (9, 9))]
+    table = {
+        "image": images,
+        "split": ["train"] * (count - 12) + ["valid"] * 6 + ["test"] * 6,
+        "kind": labels(count, 4),
+        "wing": [None if index == 2 else index % 2 for index in range(count)],
+        "beak": [index % 3 // 2 for index in range(count)],
+    }
+    pl.DataFrame(table).write_parquet(folder / "birds.parquet")
+    return str(folder / "birds.parquet")

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from testudo.errors import TestudoError
+from testudo.reports.gallery import cards, png
+from testudo.reports.page import build_page, render
+from testudo.reports.study import Gallery, Study, read_gallery, read_study
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Outline(HTMLParser):
+    """Collects tags with attributes and checks that they close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open, self.found = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def page(results, gallery) -> str:
+    return render(results, gallery)
+
+
+def test_the_page_is_well_formed_and_described(page):
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    assert outline.found[0] == ("html", {"lang": "en"})
+    images = [attrs for tag, attrs in outline.found if tag == "img"]
+    assert len(images) == 12
+    assert all(attrs["alt"] for attrs in images)
+    drawings = [a for tag, a in outline.found if tag == "svg"]
+    assert all(a.get("aria-label") or a.get("aria-hidden") for a in drawings)
+
+
+def test_the_page_needs_no_network(page):
+    assert "<script" not in page
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert all(a.startswith(("data:image/png;base64,", "#")) for a in addresses)
+    assert "@import" not in page
+    assert not re.findall(r"url\((?!#)", page)
+
+
+def test_the_page_s_order(page):
+    places = [page.index(f'id="{part}"') for part in ("found", "numbers", "curves", "gallery", "objectives", "setting")]
+    assert places == sorted(places)
+    assert "prefers-color-scheme: dark" in page
+    assert "@media print" in page
+
+
+def test_names_are_escaped(study, frames, tmp_path):
+    nasty = replace(study, title="<script>alert(1)</script>", intro=('"&<b>',))
+    text = build_page(tmp_path, nasty, *frames).read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_the_page_is_built_from_json_and_without_a_gallery(study, frames, tmp_path):
+    from_json = json.loads(json.dumps(vars(study), default=vars))
+    path = build_page(tmp_path / "new", from_json, *frames)
+    assert path == tmp_path / "new" / "report.html"
+    assert 'id="gallery"' not in path.read_text()
+    assert os.listdir(path.parent) == ["report.html"]
+
+
+def test_a_failed_write_leaves_the_old_page(study, frames, tmp_path, monkeypatch):
+    path = build_page(tmp_path, study, *frames)
+    before = path.read_bytes()
+
+    def full(_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        build_page(tmp_path, replace(study, title="new"), *frames)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["report.html"]
+
+
+def test_the_same_study_gives_the_same_page(results, gallery, page):
+    assert render(results, gallery) == page
+
+
+def decoded(uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_pictures_hold_the_pixels(channels):
+    image = np.random.default_rng(0).random((channels, 6, 5))
+    shown = decoded(png(image))
+    expected = image[0] if channels == 1 else np.moveaxis(image[:3], 0, -1)
+    np.testing.assert_allclose(shown / 255, expected, atol=0.5 / 255 + 1e-9)
+
+
+def test_a_perturbation_is_amplified_by_the_factor_stated():
+    clean = np.full((1, 1, 2, 2), 0.5, np.float32)
+    hit = clean + np.array([[[[0.1, -0.1], [0.05, 0]]]], np.float32)
+    meta = {"group": "g", "run": "r", "example": 3, "attack": "a", "task lines": [], "linf": 0.1, "l2": 0.15}
+    card = cards(Gallery(clean, hit, (meta,)))[0]
+    assert card.factor == "×5"
+    np.testing.assert_allclose(decoded(card.noise), [[255, 0], [191, 128]], atol=1)
+    still = cards(Gallery(clean, clean, (meta,)))[0]
+    assert still.factor == "×1"
+
+
+def test_only_a_new_winner_is_marked(gallery):
+    assert [line.changed for line in cards(gallery)[0].lines] == [True, False]
+
+
+def test_inputs_are_read_back_or_refused(tmp_path, study, gallery):
+    with pytest.raises(TestudoError, match="no study at"):
+        read_study(tmp_path)
+    assert read_gallery(tmp_path) is None
+    (tmp_path / "study.json").write_text(json.dumps(vars(study), default=vars))
+    assert read_study(tmp_path) == study
+    np.savez(
+        tmp_path / "gallery.npz",
+        images=gallery.images,
+        adversarial=gallery.adversarial,
+        meta=np.array(json.dumps(gallery.meta)),
+    )
+    assert read_gallery(tmp_path).meta == gallery.meta
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(TestudoError, match="is not readable"):
+        read_study(tmp_path)
+    held = (tmp_path / "gallery.npz").read_bytes()
+    for damaged in (held[: len(held) // 2], b"", b"PK"):
+        (tmp_path / "gallery.npz").write_bytes(damaged)
+        with pytest.raises(TestudoError, match="not a readable gallery"):
+            read_gallery(tmp_path)
+
+
+def test_a_study_must_be_whole(study):
+    whole = json.loads(json.dumps(vars(study), default=vars))
+    for part in ("title", "target", "groups"):
+        with pytest.raises(TestudoError, match=f"study.json lacks '{part}'"):
+            Study.of({k: v for k, v in whole.items() if k != part})
+    whole["groups"][1]["counterpart"] = "standard, singletask"
+    with pytest.raises(TestudoError, match="did you mean 'standard, single-task'"):
+        Study.of(whole)
+
+
+def test_a_gallery_must_fit_together(gallery):
+    with pytest.raises(TestudoError, match="k images"):
+        Gallery(gallery.images, gallery.adversarial[:1], gallery.meta)
+    with pytest.raises(TestudoError, match="lacks 'run'"):
+        Gallery(gallery.images[:1], gallery.adversarial[:1], ({"group": "g"},))

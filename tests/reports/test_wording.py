@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from testudo.reports import wording
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("accuracy", 1.0, "100.0"),
+        ("accuracy", -0.0001, "0.0"),
+        ("delta_mtl", -0.4815, "−48.1"),
+        ("auroc", 0.8765, "0.876"),
+        ("error", 1234.5, "1.23e+03"),
+        ("error", float("nan"), "–"),
+        ("error", None, "–"),
+    ],
+)
+def test_numbers(metric, value, text):
+    assert wording.number(metric, value) == text
+
+
+def test_a_sign_stands_only_before_what_is_not_zero():
+    assert [wording.signed("accuracy", v) for v in (0.02, -0.02, 0.0002, 0.0)] == ["+2.0", "−2.0", "0.0", "0.0"]
+
+
+@pytest.mark.parametrize(
+    ("eps", "text"), [(4 / 255, "4/255"), (0.5, "0.5"), (2.5, "2.5"), (0.3, "0.3"), (0.031, "0.031")]
+)
+def test_radii(eps, text):
+    assert wording.radius(eps) == text
