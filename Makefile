@@ -33,5 +33,14 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1
 	$(BIN)/python -m benchmarks
 
+# after a change of dependencies: what a fresh environment resolves to, torch without its local version tag
+lock:
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet ".[dev]" hatchling editables
+	$(BIN)/python -m pip uninstall --quiet --yes testudo
+	$(BIN)/python -m pip freeze | sed 's/+cpu//' > requirements.lock
+
 clean:
 	rm -rf $(VENV)

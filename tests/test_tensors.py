@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from testudo import tensors
-from testudo.tensors import dot, norms, normal, per_example, rekey, uniform, unit
+from testudo.tensors import dot, normal, norms, per_example, rekey, uniform, unit
 
 PINNED = [-7816338417348894961, -3706550568656350475]
 FIRST = [0.6859404444694519, 0.12397807836532593, 0.3263886570930481]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -21,6 +23,8 @@ VERBS = {
     "list": ("testudo.commands.listing:listing", "list attacks, balances, tasks, methods, models, ..."),
 }
 
+RULE = {*"─-╭╮╰╯"}
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a verb; a user's mistake is one line on standard error and exit code 2."""
@@ -30,12 +34,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except TestudoError as error:
         print(f"testudo: {one_line(error)}", file=sys.stderr)
         sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print("testudo: out of memory; a smaller batch size or network may fit", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
-        print(f"\ntestudo: stopped; what was done is saved. Go on with: testudo {' '.join(words)}", file=sys.stderr)
+        print(f"\ntestudo: stopped; what was done is saved. Go on with: testudo {shlex.join(words)}", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone, as in `testudo list attacks | head -1`
         sys.stderr.close()
         sys.exit(141)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether torch (which has a class for it on the GPU alone) or Python could not get memory."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or "allocate memory" in str(error)
 
 
 def run(words: list[str]) -> int:
@@ -71,7 +86,8 @@ def call(function: Callable[..., None], program: str, words: list[str]) -> None:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            parsed = tyro.cli(_deferred(function), prog=program, args=words, description=function.__doc__)
+            about = inspect.cleandoc(function.__doc__ or "").split("\n\n")[0]
+            parsed = tyro.cli(_deferred(function), prog=program, args=words, description=about)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -92,16 +108,20 @@ def _deferred(function: Callable[..., None]) -> Callable[..., Callable[[], None]
 
 
 def condensed(box: str) -> str:
-    r"""The message in a box that tyro drew, on one line.
+    r"""The message in a box that tyro drew (of plain signs where the terminal knows no others), on one line.
 
     >>> condensed("╭─ Value error ───╮\\n│ Error parsing --seed: bad │\\n│ ───── │\\n│ Argument helptext: │\\n╰──╯")
     'Error parsing --seed: bad'
+    >>> condensed("Value error\\n ----- \\n Error parsing --seed: bad \\n -----\\n Argument helptext: ")
+    'Error parsing --seed: bad'
     """
-    lines = [line.strip().strip("│").strip() for line in box.splitlines() if line.strip().startswith("│")]
+    lines = [line.strip().strip("│").strip() for line in box.splitlines()][1:]  # the first one is the box's title
+    while lines and set(lines[0]) <= RULE:
+        del lines[0]
     message: list[str] = []
-    hints = [line for line in lines if line.startswith("--")]
+    hints = [line for line in lines if line.startswith("--") and not set(line) <= RULE]
     for line in lines:
-        if line and set(line) == {"─"}:
+        if set(line) <= RULE:  # an empty line, too
             break
         message.append(line)
     asks = any(line.startswith("Perhaps you meant") for line in lines) and hints

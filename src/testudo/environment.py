@@ -34,6 +34,8 @@ def _revision() -> str:
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
+        if not git("ls-files", "--", str(Path(__file__).resolve())):
+            return ""  # installed into some other project's folder, whose commit says nothing of testudo
         commit = git("rev-parse", "--short=12", "HEAD")
         return commit + ("+changes" if commit and git("status", "--porcelain", "--", str(home)) else "")
     except OSError:  # no git on this machine

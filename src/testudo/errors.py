@@ -15,7 +15,7 @@ class TestudoError(ValueError):
 def one_line(error: BaseException) -> str:
     r"""The message of ``error`` on one line, its type's name where it has none.
 
-    >>> one_line(ValueError("two\\n  lines"))
+    >>> one_line(ValueError("two\n  lines"))
     'two lines'
     """
     return " ".join(str(error).split()) or type(error).__name__

@@ -70,11 +70,13 @@ class Bar:
     """A training run's progress, for :func:`testudo.run.train`."""
 
     def __init__(self, shown: Meter) -> None:
-        self._shown, self._note = shown, ""
+        self._shown, self._share, self._note = shown, 0.0, ""
 
     def step(self, done: int, total: int) -> None:
         """A batch is done."""
-        self._shown(done / total, self._note)
+        self._share = done / total
+        if self._share < 1:  # the last batch is told with its epoch
+            self._shown(self._share, self._note)
 
     def epoch(self, record: dict[str, Any]) -> None:
         """An epoch is done: its losses and scores."""
@@ -83,13 +85,14 @@ class Bar:
         if "validation" in record:
             parts.append(f"validation {record['validation']['score']:.3f}")
         self._note = ", ".join(parts)
+        self._shown(self._share, self._note)
 
 
 def clock(seconds: float) -> str:
     """Seconds for people.
 
-    >>> clock(75), clock(4000)
-    ('1 min 15 s', '1 h 07 min')
+    >>> clock(75), clock(3990)
+    ('1 min 15 s', '1 h 06 min')
     """
     minutes, rest = divmod(round(seconds), 60)
     if minutes >= 60:

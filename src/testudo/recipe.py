@@ -39,6 +39,15 @@ REGISTRIES: dict[type, Registry] = {
     Threat: THREATS,
 }
 
+RULES = {  # pydantic's error types in the words of TOML
+    "bool_type": "must be true or false",
+    "dict_type": "must be a table",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "string_type": "must be a string",
+    "tuple_type": "must be a list",
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -67,8 +76,12 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.name or any(sign in self.name for sign in "/\\") or self.name.startswith("."):
+        if not self.name.isprintable() or not self.name.strip() or self.name[0] == "." or {*"/\\"} & {*self.name}:
             raise TestudoError(f"name must be a plain folder name, got {self.name!r}")
+        if not 0 <= self.seed < 2**63:
+            raise TestudoError(f"seed must be at least 0 and below 2**63, got {self.seed}")
+        if "clean" in self.suite:
+            raise TestudoError("no attack of the suite may be called 'clean', which names the clean images")
 
     def chosen(self) -> tuple[Task, ...]:
         """The tasks to learn, the main one first; raises TestudoError for one that the data lacks."""
@@ -92,12 +105,12 @@ def table(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[
     """A TOML file as plain values, overrides applied."""
     path = Path(path)
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise TestudoError(f"no recipe at {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise TestudoError(f"{path}: cannot be read: {one_line(error)}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise TestudoError(f"{path}: not valid TOML: {one_line(error)}") from error
     for dotted, value in (overrides or {}).items():
         override(values, dotted, value)
@@ -113,6 +126,8 @@ def override(values: dict[str, Any], dotted: str, value: Any) -> None:
     {'trainer': {'epochs': 5}}
     """
     *parents, last = dotted.split(".")
+    if not all((*parents, last)):
+        raise TestudoError(f"cannot set {dotted!r}: a path is names with a dot between")
     inner = values
     for name in parents:
         inner = inner.setdefault(name, {})
@@ -132,7 +147,7 @@ def parse_override(text: str) -> tuple[str, Any]:
         raise TestudoError(f"an override is written path=value, got {text!r}")
     try:
         return dotted.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return dotted.strip(), value
 
 
@@ -180,12 +195,17 @@ def _value(hint: Any, value: Any, where: str, path: str) -> Any:
     part = next((option for option in options if dataclasses.is_dataclass(option)), None)
     if part is not None:
         return build(part, value, where, path)
-    if get_origin(hint) is tuple and dataclasses.is_dataclass(get_args(hint)[0]) and isinstance(value, list):
-        return tuple(build(get_args(hint)[0], item, where, f"{path}[{i}]") for i, item in enumerate(value))
-    if get_origin(hint) is dict and dataclasses.is_dataclass(get_args(hint)[1]) and isinstance(value, dict):
-        return {name: build(get_args(hint)[1], item, where, _join(path, name)) for name, item in value.items()}
+    inner = (*get_args(hint), None)[-2 if get_origin(hint) is dict else 0]
+    if get_origin(hint) is tuple and dataclasses.is_dataclass(inner):
+        if not isinstance(value, list):
+            raise _wrong(where, path, f"must be a list of tables, got {value!r}")
+        return tuple(build(inner, item, where, f"{path}[{i}]") for i, item in enumerate(value))
+    if get_origin(hint) is dict and dataclasses.is_dataclass(inner):
+        if not isinstance(value, dict):
+            raise _wrong(where, path, f"must be a table of tables, got {value!r}")
+        return {name: build(inner, item, where, _join(path, name)) for name, item in value.items()}
     kept = tuple(option for option in options if option is not torch.Tensor)  # tensors are for Python alone
-    return _leaf(kept, _fraction(value) if float in kept else value, where, path)
+    return _leaf(kept, _fraction(value) if float in (*kept, *get_args(hint)) else value, where, path)
 
 
 def _leaf(options: tuple[Any, ...], value: Any, where: str, path: str) -> Any:
@@ -197,16 +217,23 @@ def _leaf(options: tuple[Any, ...], value: Any, where: str, path: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         inner = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
-        raise _wrong(where, path + inner, f"{first['msg']}, got {first['input']!r}") from None
+        rule = RULES.get(first["type"], first["msg"].replace("Input should be", "must be"))
+        raise _wrong(where, path + inner, f"{rule}, got {first['input']!r}") from None
 
 
 def _tuples(value: Any) -> Any:
-    """Lists, which are all that TOML has, as the tuples that frozen dataclasses hold."""
+    """Lists, which are all that TOML has, as the tuples that frozen dataclasses hold; in tables too."""
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def _fraction(value: Any) -> Any:
-    """``"8/255"`` as a number; anything else as it is."""
+    """``"8/255"`` as a number, also inside lists and tables; anything else as it is."""
+    if isinstance(value, list):
+        return [_fraction(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _fraction(item) for name, item in value.items()}
     if isinstance(value, str) and value.count("/") == 1:
         over, under = value.split("/")
         try:

@@ -12,21 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import torch
 
 from testudo.attacks.base import Attack
 from testudo.data.dataset import Examples
-from testudo.data.loader import Loader
 from testudo.environment import environment
 from testudo.errors import TestudoError, one_line
+from testudo.evaluation.columns import ROWS as SCHEMA
 from testudo.evaluation.columns import read_rows
-from testudo.evaluation.evaluate import Evaluation
+from testudo.evaluation.evaluate import Evaluation, describe
+from testudo.evaluation.seal import sealed
 from testudo.models.model import Model
 from testudo.models.multitask import MultiTaskModel
 from testudo.recipe import Recipe, build, dump, read, to_toml
 from testudo.tasks.task import Task
 from testudo.training import checkpoint
 from testudo.training.journal import BEST, LOG, Journal, Watcher
+from testudo.training.methods.base import check_attack
+from testudo.training.validation import Validation
 
 RECIPE, FACTS, ROWS = "recipe.toml", "run.json", "rows"
 SPLITS = ("train", "val", "test")
@@ -55,10 +57,16 @@ class Run:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """Versions, revision, machine, data fingerprints, and the model's tasks and normalisation."""
+        path = self.folder / FACTS
         try:
-            return json.loads((self.folder / FACTS).read_text())
-        except (OSError, ValueError) as error:
-            raise TestudoError(f"{self.folder / FACTS} cannot be read: {one_line(error)}") from error
+            facts = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise TestudoError(f"{self.folder} is no run folder: it has no {FACTS}") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise TestudoError(f"{path} cannot be read: {one_line(error)}") from error
+        if not _sound(facts):
+            raise TestudoError(f"{path} is damaged: it does not hold what a run writes there")
+        return facts
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -74,7 +82,10 @@ class Run:
     def log(self) -> list[dict[str, Any]]:
         """One record per epoch so far."""
         path = self.folder / LOG
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        try:
+            return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        except (OSError, ValueError) as error:
+            raise TestudoError(f"{path} cannot be read: {one_line(error)}") from error
 
     def blank(self) -> MultiTaskModel:
         """The model with its initial weights."""
@@ -85,10 +96,14 @@ class Run:
     def model(self) -> MultiTaskModel:
         """The model with the weights that scored best on validation, in eval mode."""
         path = self.folder / BEST
-        if not path.exists():
+        if self.facts and not path.exists():
             raise TestudoError(f"{self.folder} has no trained weights yet; go on with: testudo train {self.folder}")
         model = self.blank()
-        checkpoint.load_weights(model, checkpoint.load(path)[0])
+        tensors, _ = checkpoint.load(path)
+        try:
+            checkpoint.load_weights(model, tensors)
+        except TestudoError as error:
+            raise TestudoError(f"{path}: {error}") from error
         return model.eval()
 
     def rows(
@@ -103,23 +118,48 @@ class Run:
             suite: attacks by name (None: the clean images).
             how: batch size, precision, device.
             watch: called after each attack with its name, the attacks done and their number.
+
+        Raises:
+            TestudoError: nothing trained yet, the test data changed since, or a file is damaged.
         """
-        weights = _digest((self.folder / BEST).read_bytes()) if (self.folder / BEST).exists() else ""
+        weights = self._weights()
         examples: Examples | None = None
         target: Model | None = None
-        parts = []
+        parts = [pl.DataFrame(schema=SCHEMA)]
         for done, (name, attack) in enumerate(suite.items(), start=1):
             what = [weights, self.facts["data"]["test"], name, dump(attack), how.precision]
             path = self.folder / ROWS / f"{_digest(json.dumps(what).encode())}.parquet"
             if not path.exists():
-                examples = examples or self.recipe.data.load("test")
+                examples = examples or self._test()
                 target = target or how.target(self.model())
-                made = how.rows(target, examples, name, attack, self.folder.name)
-                checkpoint.write_atomic(path, made.write_parquet)
-            parts.append(read_rows(path))
+                made = how.rows(target, examples, name, attack, self.name)
+                checkpoint.write_atomic(path, sealed(made))
+            parts.append(read_rows(path).with_columns(run=pl.lit(self.name)))  # the folder may have been renamed
             if watch:
                 watch(name, done, len(suite))
         return pl.concat(parts)
+
+    @property
+    def name(self) -> str:
+        """What result rows call the run: its folder's name."""
+        return self.folder.resolve().name
+
+    def _weights(self) -> str:
+        """What tells the best weights from others."""
+        path = self.folder / BEST
+        if self.facts and not path.is_file():
+            raise TestudoError(f"{self.folder} has no trained weights yet; go on with: testudo train {self.folder}")
+        try:
+            return _digest(path.read_bytes())
+        except OSError as error:
+            raise TestudoError(f"{path} cannot be read: {one_line(error)}") from error
+
+    def _test(self) -> Examples:
+        """The test split, which must be the one that was there when the run began."""
+        examples = self.recipe.data.load("test")
+        if examples.fingerprint() != self.facts["data"]["test"]:
+            raise TestudoError(f"the data of {self.folder} has changed since it was trained (test)")
+        return examples
 
 
 def train(
@@ -139,19 +179,40 @@ def train(
     Raises:
         TestudoError: the folder holds another recipe, or its data has changed.
     """
+    recipe, folder = wanted(recipe, out, overrides)
+    run = Run(folder)
+    tasks = {task.name: task for task in recipe.chosen()}
+    recipe.method.check(tasks)
+    for name, attack in {"validation": recipe.validation, **recipe.suite}.items():
+        if attack is not None:  # told now rather than after hours of training
+            _check(name, attack, tasks)
+    examples = {split: recipe.data.load(split) for split in SPLITS}
+    _open(run, recipe, examples)
+    model = run.blank()
+    journal = Journal(run.folder, watchers)
+    validate = Validation(examples["val"], recipe.validation, recipe.trainer.batch_size)
+    recipe.trainer.fit(model, recipe.method, examples["train"], validate, journal, recipe.seed)
+    return run
+
+
+def wanted(
+    recipe: Recipe | str | Path, out: str | Path | None = None, overrides: Mapping[str, Any] | None = None
+) -> tuple[Recipe, Path]:
+    """The recipe and the run folder that the arguments of :func:`train` stand for."""
     if not isinstance(recipe, Recipe):
         path = Path(recipe)
         if path.is_dir():
             out, path = out or path, path / RECIPE
         recipe = read(path, overrides)
-    run = Run(Path(out) if out else Path("runs") / recipe.name)
-    examples = {split: recipe.data.load(split) for split in SPLITS}
-    _open(run, recipe, examples)
-    model = run.blank()
-    journal = Journal(run.folder, watchers)
-    validate = _Validation(recipe, examples["val"])
-    recipe.trainer.fit(model, recipe.method, examples["train"], validate, journal, recipe.seed)
-    return run
+    return recipe, Path(out) if out else Path("runs") / recipe.name
+
+
+def _check(name: str, attack: Attack, tasks: dict[str, Task]) -> None:
+    try:
+        check_attack(attack, tasks)
+        describe(attack)
+    except TestudoError as error:
+        raise TestudoError(f"attack {name!r}: {error}") from error
 
 
 def load(folder: str | Path) -> MultiTaskModel:
@@ -163,7 +224,7 @@ def _open(run: Run, recipe: Recipe, examples: dict[str, Examples]) -> None:
     """Make the folder, or check that it holds this very recipe on this very data."""
     prints = {split: part.fingerprint() for split, part in examples.items()}
     if (run.folder / FACTS).exists():
-        before, now = dump(run.recipe), dump(recipe)
+        before, now = (_lasting(dump(each)) for each in (run.recipe, recipe))
         if before != now:
             raise TestudoError(f"{run.folder} holds another recipe ({_difference(before, now)}); choose another folder")
         changed = [split for split in SPLITS if run.facts["data"][split] != prints[split]]
@@ -185,6 +246,25 @@ def _open(run: Run, recipe: Recipe, examples: dict[str, Examples]) -> None:
     checkpoint.write_atomic(run.folder / FACTS, json.dumps(facts, indent=1))
 
 
+def _sound(facts: Any) -> bool:
+    """Whether ``facts`` holds what :func:`_open` writes."""
+    kinds = {"environment": dict, "data": dict, "counts": dict, "note": str, "tasks": list, "mean": list, "std": list}
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(name), kind) for name, kind in kinds.items()):
+        return False
+    return (
+        all(isinstance(facts["data"].get(split), str) for split in SPLITS)
+        and all(isinstance(facts["counts"].get(split), int) for split in SPLITS)
+        and all(isinstance(value, float) for value in facts["mean"] + facts["std"])
+        and len(facts["mean"]) == len(facts["std"]) > 0
+    )
+
+
+def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A dumped recipe without what may change between sessions: where it runs, and who reads the images."""
+    trainer = {name: value for name, value in recipe["trainer"].items() if name not in ("device", "workers")}
+    return {**recipe, "trainer": trainer}
+
+
 def _difference(before: Any, now: Any, path: str = "") -> str:
     """The first place in which two dumped recipes differ."""
     if isinstance(before, dict) and isinstance(now, dict):
@@ -192,39 +272,6 @@ def _difference(before: Any, now: Any, path: str = "") -> str:
             if before.get(name) != now.get(name):
                 return _difference(before.get(name), now.get(name), f"{path}.{name}".lstrip("."))
     return f"{path}: {before!r} there, {now!r} here"
-
-
-@dataclass(frozen=True)
-class _Validation:
-    """The score that chooses the best weights: the main task's metric, under attack where the recipe says so."""
-
-    recipe: Recipe
-    examples: Examples
-
-    def __call__(self, model: Model) -> dict[str, float]:
-        was_training = model.training
-        model.eval()
-        try:
-            scores = self._scores(model, None, "clean")
-            if self.recipe.validation is not None:
-                scores |= self._scores(model, self.recipe.validation, "attacked")
-        finally:
-            model.train(was_training)
-        main = next(iter(model.tasks.values()))
-        value = scores[f"{main.name}.{'clean' if self.recipe.validation is None else 'attacked'}"]
-        return {**scores, "score": value if main.higher_is_better else -value}
-
-    def _scores(self, model: Model, attack: Attack | None, suffix: str) -> dict[str, float]:
-        metrics = {name: task.metric() for name, task in model.tasks.items()}
-        place = next(model.parameters()).device
-        for batch in Loader(self.examples, self.recipe.trainer.batch_size)():
-            batch = batch.to(place)
-            images = batch.images if attack is None else attack.perturb(model, batch)
-            with torch.no_grad():
-                outputs = model(images)
-            for name, metric in metrics.items():
-                metric.update(outputs[name].cpu(), batch.targets[name].cpu())
-        return {f"{name}.{suffix}": float(metric.compute()) for name, metric in metrics.items()}
 
 
 def _digest(content: bytes) -> str:

@@ -52,4 +52,6 @@ def suite_of(name: str, recipe_suite: dict[str, Attack], tasks: Sequence[str]) -
     attacks = values.pop("attacks", None)
     if values or not isinstance(attacks, dict) or not attacks:
         raise TestudoError(f"{name}: a suite file holds [attacks.NAME] tables and nothing else")
+    if "clean" in attacks:
+        raise TestudoError(f"{name}: no attack may be called 'clean', which names the clean images")
     return {key: build(Attack, value, name, f"attacks.{key}") for key, value in attacks.items()}

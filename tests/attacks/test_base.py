@@ -115,7 +115,12 @@ def test_models_that_give_nan_on_clean_images_are_named_by_task_and_id():
     model, data = helpers.multi(), helpers.batch()
     model.module.heads["angle"].bias.data.fill_(torch.nan)
     for keep in ("best", "last"):
-        for attack in (FGSM(keep=keep), PGD(keep=keep), MIM(keep=keep), PGD(objective=Objective(balance=MinMax()))):
+        for attack in (
+            FGSM(keep=keep),
+            PGD(keep=keep),
+            MIM(keep=keep),
+            MIM(objective=Objective(balance=MinMax()), keep=keep),
+        ):
             with pytest.raises(TestudoError, match="loss of task 'angle' is NaN on clean image 3"):
                 attack(model, data)
 

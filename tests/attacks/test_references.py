@@ -112,7 +112,7 @@ def test_minmax(net, data, norm, scale):
     """The min-max paper's Algorithm 1: an ascent on x with w fixed, then a projected descent on w."""
     attack = PGD(
         BALLS[norm],
-        Objective(("digit", "angle"), MinMax(scale, rate=0.3, gamma=0.5)),
+        Objective(("digit", "angle"), MinMax(scale, rate=0.3, gamma=0.5, floor=1e-3)),
         keep="last",
         steps=5,
         random_start=False,

@@ -105,6 +105,16 @@ def test_projection_does_not_know_the_batch(ball):
         assert torch.equal(whole[within & boxed], images[within & boxed])
 
 
+def test_l2_factor_of_one_does_not_wait_for_others():
+    """Rounds that another example needs must not move one that has arrived, not even by its last bit."""
+    g = torch.Generator().manual_seed(0)
+    clean = torch.rand(300, 1, 1, 40, generator=g, dtype=torch.float64)
+    far = torch.randn(300, 1, 1, 40, generator=g, dtype=torch.float64)
+    images = clean + far * torch.logspace(-1, 3, 300, dtype=torch.float64)[:, None, None, None]
+    whole = L2(0.3).project(images, clean)
+    assert torch.equal(whole, torch.cat([L2(0.3).project(images[i : i + 1], clean[i : i + 1]) for i in range(300)]))
+
+
 @pytest.mark.parametrize("ball", BALLS)
 def test_even_images_do_not_round_out_of_the_ball(ball):
     """Every pixel rounds the same way, so the rounding errors add up to sqrt(D) of them."""

@@ -80,7 +80,7 @@ def test_merit_is_the_inner_minimum(scale, gamma):
     g = torch.Generator().manual_seed(1)
     clean = torch.rand(5, 3, generator=g, dtype=torch.float64) + 0.2
     losses = clean * (1 + torch.rand(5, 3, generator=g, dtype=torch.float64))
-    balance = MinMax(scale, gamma=gamma)
+    balance = MinMax(scale, gamma=gamma, floor=1e-3)
     merit = balance.merit(balance.start(clean), losses)
     measured = (losses if scale == "raw" else losses / clean - 1).numpy()
     for mine, r in zip(merit, measured, strict=True):

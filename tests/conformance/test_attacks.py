@@ -12,8 +12,9 @@ import torch
 from helpers import MODELS, OBJECTIVES
 
 from testudo.attacks.base import Attacked
+from testudo.attacks.objective import Objective
 from testudo.data.batch import Batch
-from testudo.registry import ATTACKS, THREATS
+from testudo.registry import ATTACKS, BALANCES, THREATS
 
 GRID = list(itertools.product(ATTACKS.names(), THREATS.names(), OBJECTIVES))
 CASES = [(model, *case) for case in GRID for model in MODELS if model == "multi" or case[2] in ("single", "margin")]
@@ -156,6 +157,20 @@ def test_flat_and_steep_models(multi, keep, factor):
     hit = changed(attack, keep=keep)(helpers.exact(model), data)
     assert_sound(hit, data, attack.objective.tasks)
     helpers.assert_inside(hit.images, data.images, attack.threat)
+
+
+@pytest.mark.parametrize("kind", BALANCES.names())
+@pytest.mark.parametrize("name", ATTACKS.names())
+def test_a_task_without_a_label_is_as_if_it_were_not_attacked(name, kind):
+    """Trap of min-max: a task that cannot be hurt is always the one hurt least, and would take all the weight."""
+    model, data = helpers.exact(helpers.multi().double()), helpers.batch(dtype=torch.float64)
+    none = Batch(data.images, {**data.targets, "digit": torch.full((6,), -1)}, data.ids)
+    attack = helpers.attack(name, threat=helpers.threat("linf", 0.3), steps=6)
+    with_it, without = (
+        dataclasses.replace(attack, objective=Objective(tasks, helpers.balance(kind)))(model, none)
+        for tasks in (("digit", "angle", "signs"), ("angle", "signs"))
+    )
+    torch.testing.assert_close(with_it.images, without.images, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("keep", ["best", "last"])

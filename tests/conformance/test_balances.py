@@ -102,6 +102,26 @@ def test_nothing_is_kept_but_the_state(balance):
     assert torch.equal(balance.merit(saved, steps[2]), merits[2])
 
 
+def test_a_task_without_a_label_is_as_if_it_were_not_there(balance):
+    """Its clean loss is NaN and its loss 0; the other weights are those without it, up to one factor."""
+    clean, steps = draws()
+    others = torch.tensor([0, 2])
+    marked = clean.clone()
+    marked[:, 1] = torch.nan
+    zeroed = [losses * torch.tensor([1.0, 0.0, 1.0], dtype=losses.dtype) for losses in steps]
+    found = walk(balance, marked, zeroed)
+    alone = walk(balance, clean[:, others], [losses[:, others] for losses in steps], [NAMES[i] for i in others])
+    for one, other in zip(found[0], alone[0], strict=True):
+        assert (one >= 0).all()
+        mine = one[:, others] / one[:, others].sum(1, keepdim=True)
+        torch.testing.assert_close(mine, other / other.sum(1, keepdim=True))
+    for one, other in zip(found[2], alone[2], strict=True):
+        torch.testing.assert_close(one / one.sum(), other / other.sum())
+    for weights, merit in zip(*walk(balance, clean * torch.nan, [losses * 0 for losses in steps])[::2], strict=True):
+        assert weights.isfinite().all()
+        assert merit.isfinite().all()
+
+
 def test_weighing_changes_neither_state_nor_losses(balance):
     clean, steps = draws()
     state = balance.start(clean, NAMES)

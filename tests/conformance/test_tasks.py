@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from testudo.errors import TestudoError
+from testudo.evaluation.metrics import METRICS
 from testudo.registry import TASKS
 from testudo.tasks.classification import Classification, MultiLabel
 from testudo.tasks.regression import Regression
@@ -138,6 +139,24 @@ def test_metric_does_not_see_unknown_labels(task):
         metric.update(outs, target)
         values.append(metric.compute())
     assert torch.equal(*values)
+
+
+def test_metric_agrees_with_the_rows(task):
+    """The metric of training's validation and that of the report, from records, are one number."""
+    prediction, target = outputs(task, 40), labels(task, 40)
+    metric = task.metric()
+    metric.update(prediction, target)
+    record = task.record(prediction, target)[task.valid(target)].double().numpy()
+    want = METRICS[task.metric_name].compute(record, None)
+    assert METRICS[task.metric_name].higher_is_better == task.higher_is_better
+    assert metric.compute().item() == pytest.approx(float(want), rel=1e-5)
+
+
+def test_metric_of_nothing_known(task):
+    metric = task.metric()
+    nothing = labels(task)[1:2]
+    metric.update(outputs(task, 1), nothing)
+    assert not metric.compute() > 0  # NaN or 0, without a warning
 
 
 @pytest.mark.parametrize("name", ADDITIVE)

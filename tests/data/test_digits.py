@@ -11,7 +11,7 @@ LOOPS = {0, 6, 8, 9}
 
 @pytest.fixture(scope="module")
 def splits():
-    dataset = Digits()
+    dataset = Digits(size=16)
     return {split: dataset.load(split) for split in dataset.splits}
 
 

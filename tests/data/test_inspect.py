@@ -20,7 +20,7 @@ DECLARED = {"breed": "classification", "age": "regression", "seen": "multilabel"
 def test_listing_has_every_set_with_its_options():
     rows = {row.name: row for row in listing()}
     assert list(rows) == DATA.names()
-    assert "size=16" in rows["digits"].options
+    assert "size=8" in rows["digits"].options
     assert rows["digits"].summary.startswith("1,797 handwritten digits")
     assert all("\n" not in row.summary for row in rows.values())
 

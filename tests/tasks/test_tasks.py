@@ -9,6 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from testudo.errors import TestudoError
+from testudo.evaluation.metrics import auroc
 from testudo.tasks.classification import Classification, MultiLabel
 from testudo.tasks.regression import Regression
 
@@ -56,6 +57,17 @@ def test_auroc_is_scikit_learns_per_label(scale):
     known = ~target.isnan()
     want = [roc_auc_score(target[known[:, i], i], logits[known[:, i], i]) for i in range(3)]
     assert metric.compute().item() == pytest.approx(sum(want) / 3, abs=1e-6)
+
+
+def test_auroc_leaves_out_labels_of_one_kind():
+    """torchmetrics counts the all-absent label as 0 and fails where nothing is known; the rows' metric does neither."""
+    target = torch.tensor([[1.0, 0.0, NAN], [0.0, 0.0, NAN], [1.0, 0.0, NAN]])
+    logits = torch.tensor([[2.0, 1.0, 0.0], [1.0, 3.0, 0.0], [1.0, 0.0, 0.0]])
+    task = MultiLabel("t", labels=("a", "b", "c"))
+    metric = task.metric()
+    metric.update(logits, target)
+    assert metric.compute() == 0.75
+    assert auroc(task.record(logits, target).double().numpy()) == 0.75
 
 
 def test_accuracy_counts_labelled_examples_only():

@@ -50,6 +50,7 @@ class Problem:
         for name, task in self.tasks.items():
             task.check(batch.targets[name])
         self.targets = {name: batch.targets[name] for name in self.tasks}
+        self._labelled = torch.stack([task.valid(self.targets[name]) for name, task in self.tasks.items()], 1)
         self.clean = working_precision(batch.images.detach()).contiguous()
         self.ids = batch.ids
         self.forwards = self.backwards = 0
@@ -120,7 +121,7 @@ class Problem:
         """(N,) the balance's one number, comparable between steps and restarts; NaN counts as nothing."""
         state = self._state if self._state is not None else self._begin_balance(self.clean_losses())
         merit = self.objective.balance.merit(state, losses)
-        return torch.where(merit.isnan(), -torch.inf, merit)
+        return torch.where(merit.isnan() | losses.isnan().any(1), -torch.inf, merit)
 
     def _forward(self, images: Tensor) -> Tensor:
         self.forwards += 1
@@ -143,7 +144,8 @@ class Problem:
         return self.weights
 
     def _begin_balance(self, clean_losses: Tensor) -> State:
-        return self.objective.balance.start(clean_losses, tuple(self.tasks))
+        known = torch.where(self._labelled, clean_losses, torch.nan)
+        return self.objective.balance.start(known, tuple(self.tasks))
 
     def _remember(self, images: Tensor, losses: Tensor) -> None:
         merit = self.merit(losses)

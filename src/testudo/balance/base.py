@@ -27,7 +27,8 @@ class Balance(ABC):
         """The state before the first step.
 
         Args:
-            clean_losses: (*B, K) losses before any step.
+            clean_losses: (*B, K) losses before any step; NaN where the example has no label for a task,
+                whose loss then stays 0: such a task must neither draw weight from the others nor count.
             tasks: the K names, for balances that are told weights by name.
         """
 

@@ -18,6 +18,8 @@ def project_simplex(points: Tensor) -> Tensor:
 
     Source: Duchi et al. 2008, figure 1.
 
+    A coordinate of -inf gets 0.
+
     >>> project_simplex(torch.tensor([0.5, 1.5, -1.0]))
     tensor([0., 1., 0.])
     """
@@ -42,7 +44,9 @@ class MinMax(Balance):
             on different scales are compared; ``"raw"``: r = L, the paper's equation 2.
         rate: the step of the weights (the paper prints none; 1/30 comes from our sweep).
         gamma: the pull towards equal weights.
-        floor: clean losses below this count as this in the relative increase.
+        floor: clean losses below this count as this in the relative increase. A well-fitted classifier's are
+            near zero, its relative increases then so large that the weights jump between corners: on our digits
+            (PGD-20, Linf 0.15, 600 images) a floor of 0.001 gave Delta_MTL -55 %, 1 gave -67 %, equal weights -66 %.
 
     The merit is the inner minimum itself, ``min_w sum w r + gamma/2 |w - 1/K|^2`` over the simplex, so that
     steps taken under different weights can be compared.
@@ -51,7 +55,7 @@ class MinMax(Balance):
     scale: Literal["relative", "raw"] = "relative"
     rate: float = 1 / 30
     gamma: float = 1.0
-    floor: float = 1e-3
+    floor: float = 1.0
 
     def __post_init__(self) -> None:
         if self.scale not in ("relative", "raw"):
@@ -62,27 +66,35 @@ class MinMax(Balance):
             )
 
     def start(self, clean_losses: Tensor, tasks: Sequence[str] = ()) -> State:
-        """Equal weights, to be used unchanged at the first step."""
+        """Equal weights for the tasks that have labels, to be used unchanged at the first step.
+
+        A task without a label is left out: it cannot be hurt, so it would soon take all the weight.
+        """
+        known = ~clean_losses.isnan()
+        known = known | ~known.any(-1, keepdim=True)
+        equal = known.to(clean_losses.dtype) / known.sum(-1, keepdim=True)
         return {
-            "clean": clean_losses,
+            "clean": clean_losses.nan_to_num(0),
+            "equal": equal,
             "first": torch.ones_like(clean_losses[..., :1], dtype=torch.bool),
-            "weights": torch.full_like(clean_losses, 1 / clean_losses.shape[-1]),
+            "weights": equal,
         }
 
     def weigh(self, state: State, losses: Tensor, gramian: Tensor | None = None) -> tuple[Tensor, State]:
         """One projected descent step on the weights, from the losses at the current images."""
         weights = state["weights"]
-        pull = self.gamma * (weights - 1 / losses.shape[-1])
-        moved = project_simplex(weights - self.rate * (self._measure(state, losses) + pull))
+        pull = self.gamma * (weights - state["equal"])
+        moved = weights - self.rate * (self._measure(state, losses) + pull)
+        moved = project_simplex(torch.where(state["equal"] > 0, moved, -torch.inf))
         moved = torch.where(state["first"], weights, moved)
         return moved, {**state, "weights": moved, "first": torch.zeros_like(state["first"])}
 
     def merit(self, state: State, losses: Tensor) -> Tensor:
         """The value of the inner minimisation over the weights, solved exactly."""
-        values, equal = self._measure(state, losses), 1 / losses.shape[-1]
+        values, equal = self._measure(state, losses), state["equal"]
         if self.gamma == 0:
-            return values.amin(-1)
-        best = project_simplex(equal - values / self.gamma)
+            return torch.where(equal > 0, values, torch.inf).amin(-1)
+        best = project_simplex(torch.where(equal > 0, equal - values / self.gamma, -torch.inf))
         return (best * values).sum(-1) + self.gamma / 2 * (best - equal).square().sum(-1)
 
     def _measure(self, state: State, losses: Tensor) -> Tensor:

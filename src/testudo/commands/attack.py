@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 from tyro.conf import Positional
 
@@ -16,7 +16,8 @@ from testudo.attacks.objective import Objective
 from testudo.attacks.pgd import PGD
 from testudo.attacks.threat import Linf
 from testudo.data.batch import Batch
-from testudo.errors import TestudoError, one_line
+from testudo.data.images import opened
+from testudo.errors import TestudoError
 from testudo.models.fast import Fast, fast
 from testudo.run import Run
 from testudo.tensors import norms
@@ -47,7 +48,10 @@ def attack(
     trained = Run(run)
     model, channels = fast(trained.model()), len(trained.facts["mean"])
     search = PGD(threat=Linf(eps), objective=Objective(tasks=tasks), steps=steps)
-    told = [_one(model, search, path, channels, out) for path in _files(image)]
+    files = _files(image)
+    if any(path.parent.resolve() == out.resolve() for path in files):
+        raise TestudoError(f"{out} holds the images themselves; choose another folder for --out")
+    told = [_one(model, search, path, channels, out / name) for path, name in zip(files, _names(files), strict=True)]
     write_atomic(out / "predictions.json", json.dumps(told, indent=1))
     for item in told:
         changes = "; ".join(f"{t['task']}: {t['before']} -> {t['after']}" for t in item["tasks"])
@@ -65,8 +69,14 @@ def _files(place: Path) -> list[Path]:
     return files
 
 
+def _names(files: list[Path]) -> list[str]:
+    """What each file's pictures are called: without its ending, where that tells it from the others."""
+    stems = [path.stem for path in files]
+    return [path.name if stems.count(path.stem) > 1 else path.stem for path in files]
+
+
 def _one(model: Fast, search: PGD, path: Path, channels: int, out: Path) -> dict[str, Any]:
-    """Attack one file; write its pictures and return what the model says of it before and after."""
+    """Attack one file; write pictures whose names begin with ``out``; return what the model says before and after."""
     clean = _read(path, channels)
     with torch.no_grad():
         before = model.exact(clean)
@@ -74,14 +84,13 @@ def _one(model: Fast, search: PGD, path: Path, channels: int, out: Path) -> dict
     hurt = _rounded(search(model, Batch(clean, labels)).images, clean)
     with torch.no_grad():
         after = model.exact(hurt)
-    out.mkdir(parents=True, exist_ok=True)
     moved = hurt - clean
     factor = 0.5 / max(float(moved.abs().max()), 1 / 255)
-    _write(hurt, out / f"{path.stem}.adversarial.png")
-    _write((0.5 + factor * moved).clamp(0, 1), out / f"{path.stem}.perturbation.png")
+    _write(hurt, out.with_name(f"{out.name}.adversarial.png"))
+    _write((0.5 + factor * moved).clamp(0, 1), out.with_name(f"{out.name}.perturbation.png"))
     return {
         "image": str(path),
-        "adversarial": f"{path.stem}.adversarial.png",
+        "adversarial": f"{out.name}.adversarial.png",
         "attack": repr(search),
         "linf": float(norms(moved, torch.inf)),
         "l2": float(norms(moved, 2)),
@@ -95,20 +104,17 @@ def _one(model: Fast, search: PGD, path: Path, channels: int, out: Path) -> dict
 
 def _read(path: Path, channels: int) -> Tensor:
     """(1, C, H, W) floats in [0, 1]."""
-    try:
-        with Image.open(path) as picture:
-            pixels = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise TestudoError(f"{path} is no readable image: {one_line(error)}") from error
+    pixels = np.asarray(opened(path, "attack").convert("L" if channels == 1 else "RGB"))
     return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1).copy()).permute(2, 0, 1)[None].float() / 255
 
 
 def _rounded(images: Tensor, clean: Tensor) -> Tensor:
     """``images`` in 8 bits, each value rounded towards the clean one, so that the ball still holds it."""
     levels = 255 * (images - clean)
-    return clean + (levels.abs() + 1e-4).floor() * levels.sign() / 255
+    return ((255 * clean).round() + (levels.abs() + 1e-4).floor() * levels.sign()) / 255  # as the PNG is read back
 
 
 def _write(images: Tensor, path: Path) -> None:
     pixels = (images[0].permute(1, 2, 0) * 255).round().byte().numpy()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(path)
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    write_atomic(path, lambda buffer: picture.save(buffer, "PNG"))

@@ -77,7 +77,8 @@ def _check(name: str, source: DataSet) -> None:
         for problem in found.problems[1:]:
             print(problem)
         more = f" (and {len(found.problems) - 1} more, above)" if len(found.problems) > 1 else ""
-        raise TestudoError(f"{name}: {found.problems[0]}{more}")
+        first = found.problems[0].removeprefix(f"{name}: ")
+        raise TestudoError(f"{name}: {first}{more}")
     for part in found.splits:
         height, width = part.size
         print(f"{part.split}: {part.count:,} images, {part.channels} x {height} x {width}; SHA-256 {part.fingerprint}")

@@ -11,14 +11,17 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from testudo.errors import TestudoError
+from testudo.evaluation.columns import ATTACK
 from testudo.evaluation.evaluate import Evaluation
 from testudo.evaluation.metrics import summarise
+from testudo.evaluation.seal import sealed
 from testudo.evaluation.significance import Comparison
 from testudo.evaluation.significance import compare as compare_rows
 from testudo.progress import meter
 from testudo.reports.wording import between, number, p_values, signed
 from testudo.run import Run
 from testudo.suite import suite_of
+from testudo.training.checkpoint import write_atomic
 
 
 def evaluate(
@@ -44,7 +47,7 @@ def evaluate(
     """
     rows = _rows(Run(run), suite, Evaluation(batch_size, precision, compile, device))
     if out is not None:
-        rows.write_parquet(out)
+        write_atomic(out, sealed(rows))
     summary = summarise(rows)
     table = Table(title=f"{run}: test split, {rows['example'].n_unique()} examples, 95 % bootstrap intervals")
     for name in ("attack", "task", "metric", "value", "95 % interval", "n"):
@@ -72,13 +75,11 @@ def compare(first: Positional[Path], second: Positional[Path], /, suite: str = "
     table = Table(title=f"{first} less {second}: paired on the same examples")
     for name in ("attack", "task", "first", "second", "difference", "95 % interval", "McNemar p"):
         table.add_column(name, justify="left" if name in ("attack", "task") else "right")
-    shared = [
-        pair for pair in dict.fromkeys(parts[0].select("attack", "task").iter_rows())
-        if pair in set(parts[1].select("attack", "task").iter_rows())
-    ]  # fmt: skip
+    kinds = [dict.fromkeys(part.select("attack", "task", *ATTACK).iter_rows()) for part in parts]
+    shared = [kind for kind in kinds[0] if kind in kinds[1]]  # the very same attack: a name may mean two radii
     if not shared:
         raise TestudoError(f"{first} and {second} have no attack and task in common in suite {suite!r}")
-    for attack, task in shared:
+    for attack, task, *_ in shared:
         table.add_row(attack, task, *_cells(compare_rows(rows, *names, task, attack)))
     Console().print(table)
 

@@ -14,12 +14,16 @@ from testudo.registry import FAMILIES
 Family = Literal["attacks", "threats", "surrogates", "balances", "tasks", "data", "models", "methods", "studies"]
 
 
-def listing(family: Positional[Family], /) -> None:
-    """List what there is of one kind, by the names that recipes use.
+def listing(family: Positional[Family | Literal["all"]] = "all", /) -> None:
+    """List what there is, by the names that recipes use.
 
     Args:
-        family: what to list.
+        family: of what kind; all lists the names of every kind.
     """
+    if family == "all":
+        for plural, registry in FAMILIES.items():
+            print(f"{plural}: {', '.join(registry.names())}")
+        return
     registry = FAMILIES[family]
     table = Table("name", "what it is")
     for name in registry.names():

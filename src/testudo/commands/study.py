@@ -13,6 +13,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 from testudo.commands.data import data_set
 from testudo.data.dataset import DataSet
+from testudo.errors import TestudoError
 from testudo.progress import clock, meter
 from testudo.recipe import build, dump, override, parse_override
 from testudo.registry import STUDIES
@@ -87,4 +88,7 @@ def _timed(folder: Path) -> Iterator[None]:
 def spent(folder: Path) -> float:
     """Minutes spent on a study so far, over all sessions."""
     path = folder / MINUTES
-    return float(path.read_text()) if path.exists() else 0.0
+    try:
+        return float(path.read_text()) if path.exists() else 0.0
+    except (OSError, ValueError):
+        raise TestudoError(f"{path} does not hold a number of minutes; remove it") from None

@@ -10,6 +10,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 from testudo.progress import Bar, meter
 from testudo.recipe import parse_override
 from testudo.run import train as train_run
+from testudo.run import wanted
 from testudo.training.journal import Watcher
 
 Overrides = UseAppendAction[tuple[str, ...]]
@@ -39,14 +40,16 @@ def train(
         overrides["seed"] = seed
     if device != "auto":
         overrides["trainer.device"] = device
-    with meter(f"training {recipe.stem}") as shown:
+    made, folder = wanted(recipe, out, overrides)
+    with meter(f"training {folder.name}") as shown:
         watchers: tuple[Watcher, ...] = (Bar(shown),)
         if tensorboard:
             from testudo.training.tensorboard import TensorBoard
 
-            watchers += (TensorBoard(out or Path("runs") / recipe.stem),)
-        run = train_run(recipe, out, overrides, watchers)
-    last = run.log[-1]
-    scores = ", ".join(f"{name} {value:.3f}" for name, value in last["validation"].items() if name != "score")
-    print(f"{run.folder}: {last['epoch']} epochs in {last['seconds']:.0f} s; validation: {scores}")
+            watchers += (TensorBoard(folder),)
+        run = train_run(made, folder, watchers=watchers)
+    last, best = run.log[-1], next(record for record in reversed(run.log) if record.get("best"))
+    scores = ", ".join(f"{name} {value:.3f}" for name, value in best["validation"].items() if name != "score")
+    print(f"{run.folder}: {last['epoch']} epochs in {last['seconds']:.0f} s")
+    print(f"best on validation, and kept: epoch {best['epoch']} ({scores})")
     print(f"judge it with: testudo evaluate {run.folder}")

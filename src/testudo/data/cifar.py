@@ -70,10 +70,12 @@ class _Cifar(DataSet):
         """The published set's, whatever part of it is here."""
         return self.moments
 
-    def _labelled(self) -> tuple[Task, ...]:
+    def labelled(self) -> tuple[Task, ...]:
+        """The published labels."""
         return tuple(Classification(name, classes=len(names), labels=names) for name, names in self.labels.items())
 
-    def _read(self, split: str) -> Examples:
+    def read(self, split: str) -> Examples:
+        """The images of ``split``, limited as asked."""
         part = "test" if split == "test" else "train"
         examples = self._published(part)
         main = examples.targets[next(iter(self.labels))]
@@ -113,7 +115,7 @@ class _Cifar(DataSet):
             examples = read_hub(files, self.columns, SHAPE)
         if not len(examples):
             raise TestudoError(f"{self.name}: no {part} images in {str(root)!r}")
-        for task in self._labelled():
+        for task in self.labelled():
             try:
                 task.check(examples.targets[task.name])
             except TestudoError as error:

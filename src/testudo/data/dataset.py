@@ -104,7 +104,7 @@ class Examples:
 class DataSet(ABC):
     """Where examples come from; its fields are all it takes to load the same ones again.
 
-    A subclass writes ``_read`` and ``_labelled``.
+    A subclass writes ``read`` and ``labelled``.
 
     Args:
         derived: further classification tasks, made from this set's own (or from earlier ones of this list).
@@ -120,7 +120,7 @@ class DataSet(ABC):
         if split not in self.splits:
             raise unknown("split", split, self.splits)
         self.tasks()  # refuses derived tasks that cannot be made, before anything is read
-        examples = self._read(split)
+        examples = self.read(split)
         targets = dict(examples.targets)
         for relabel in (*self.builtin, *self.derived):
             targets[relabel.name] = relabel.targets(targets[relabel.source])
@@ -128,7 +128,7 @@ class DataSet(ABC):
 
     def tasks(self) -> tuple[Task, ...]:
         """Every task that the examples have targets for, derived ones last."""
-        tasks = {task.name: task for task in self._labelled()}
+        tasks = {task.name: task for task in self.labelled()}
         for relabel in (*self.builtin, *self.derived):
             if relabel.name in tasks:
                 raise TestudoError(f"derived task {relabel.name!r}: there is a task of that name already")
@@ -152,11 +152,11 @@ class DataSet(ABC):
         return list(dict.fromkeys(problems))  # a missing folder is missed by every split
 
     @abstractmethod
-    def _read(self, split: str) -> Examples:
-        """The examples of one of ``splits``, with the targets of ``_labelled``."""
+    def read(self, split: str) -> Examples:
+        """The examples of one of ``splits``, with the targets of ``labelled``."""
 
     @abstractmethod
-    def _labelled(self) -> tuple[Task, ...]:
+    def labelled(self) -> tuple[Task, ...]:
         """The tasks whose labels come with the images."""
 
 

@@ -43,7 +43,7 @@ class Digits(DataSet):
     (1047, (16, 16), ['digit', 'loop', 'parity'], '8x8 scans enlarged to 16x16 bilinearly')
     """
 
-    size: int = 16
+    size: int = 8
     seed: int = 0
 
     builtin: ClassVar[tuple[Relabel, ...]] = (
@@ -55,7 +55,8 @@ class Digits(DataSet):
         if self.size < SCAN:
             raise TestudoError(f"digits: size must be at least {SCAN} pixels, got {self.size}")
 
-    def _read(self, split: str) -> Examples:
+    def read(self, split: str) -> Examples:
+        """The scans of ``split``, enlarged."""
         scans, labels = load_digits(return_X_y=True)
         digit = torch.from_numpy(labels.astype(np.int64))
         test = stratified(digit, TEST, self.seed)
@@ -70,5 +71,6 @@ class Digits(DataSet):
         note = f"{SCAN}x{SCAN} scans enlarged to {self.size}x{self.size} bilinearly"
         return Examples(Stored(pixels), {"digit": digit[ids]}, ids, note)
 
-    def _labelled(self) -> tuple[Task, ...]:
+    def labelled(self) -> tuple[Task, ...]:
+        """The digit itself."""
         return (Classification("digit", classes=10, labels=tuple(str(d) for d in range(10))),)

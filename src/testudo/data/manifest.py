@@ -120,7 +120,8 @@ class Manifest(DataSet):
             images = self._images
         return [*problems, *images.problems()]
 
-    def _read(self, split: str) -> Examples:
+    def read(self, split: str) -> Examples:
+        """The rows of ``split``."""
         parsed = self._sound()
         if not len(parsed.parts[split]):
             raise TestudoError(f"{self.file}: no rows for split {split!r}")
@@ -129,7 +130,8 @@ class Manifest(DataSet):
         every = Examples(self._images, targets, parsed.ids, joined(resized, parsed.note))
         return every.take(parsed.parts[split])
 
-    def _labelled(self) -> tuple[Task, ...]:
+    def labelled(self) -> tuple[Task, ...]:
+        """A task for every column of labels."""
         parsed = self._sound()
         return tuple(column.task(parsed.parts["train"]) for column in parsed.columns)
 

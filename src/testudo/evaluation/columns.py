@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from testudo.errors import TestudoError, one_line
+from testudo.errors import TestudoError
+from testudo.evaluation.seal import unsealed
 
 Array = NDArray[np.floating]
 Key = tuple[str, str, str]  # run, task, attack
@@ -57,10 +58,7 @@ def read_rows(path: Path | str) -> pl.DataFrame:
     """The result rows in a Parquet file; raises TestudoError where it is missing, damaged or of another schema."""
     if not Path(path).is_file():
         raise TestudoError(f"no result rows at {path}")
-    try:
-        rows = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as mistake:
-        raise TestudoError(f"{path} is not a readable Parquet file: {one_line(mistake)}") from mistake
+    rows = unsealed(Path(path))
     for name, kind in ROWS.items():
         if rows.schema.get(name) != kind:
             raise TestudoError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -39,19 +40,22 @@ class Evaluation:
     compile: bool = False
     device: str = ""
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise TestudoError(f"batch_size must be at least 1, got {self.batch_size}")
+
     def rows(self, model: Model, data: Data, name: str, attack: Attack | None, run: str = "") -> pl.DataFrame:
         """The rows of one attack (None: the clean images), called ``name`` in them."""
         target = self.target(model)
-        return pl.concat(
-            [_batch_rows(target, batch, name, attack, run) for batch in self._batches(target, data)],
-        )
+        parts = [_batch_rows(target, batch, name, attack, run) for batch in self._batches(target, data)]
+        return pl.concat([pl.DataFrame(schema=ROWS), *parts])
 
     def target(self, model: Model) -> Fast:
         """The frozen copy that :meth:`rows` works on; hand it in place of the model to make it only once."""
         if isinstance(model, Fast):
             return model
         if self.device:
-            model = model.to(self.device)
+            model = _moved(model, self.device)
         return fast(model, self.precision, self.compile)
 
     def _batches(self, target: Fast, data: Data) -> Iterator[Batch]:
@@ -62,6 +66,14 @@ class Evaluation:
             data = data.split(self.batch_size) if len(data) else [data]
         for batch in data:
             yield batch.to(place)
+
+
+def _moved(model: Model, device: str) -> Model:
+    """A copy of ``model`` on ``device``; the model itself stays where it is."""
+    try:
+        return copy.deepcopy(model).to(torch.device(device))
+    except (RuntimeError, AssertionError) as error:  # an unknown name, or a machine without it
+        raise TestudoError(f"device {device!r} cannot be used: {str(error).partition(chr(10))[0]}") from error
 
 
 def evaluate(
@@ -87,14 +99,14 @@ def evaluate(
         task, metric, attack, family, norm, eps, steps, objective, score (NaN without a label), loss, linf and l2
         (the perturbation's norms), record (what the metric is computed from).
     """
-    target, parts = how.target(model), []
+    target, parts = how.target(model), [pl.DataFrame(schema=ROWS)]
     batches = list(data) if not isinstance(data, Batch | Examples) else data
     for name, attack in attacks.items():
         part = how.rows(target, batches, name, attack, run)
         parts.append(part)
         if watch:
             watch(name, part["example"].n_unique())
-    return pl.concat(parts) if parts else pl.DataFrame(schema=ROWS)
+    return pl.concat(parts)
 
 
 def describe(attack: Attack | None) -> dict[str, object]:

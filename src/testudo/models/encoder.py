@@ -47,8 +47,8 @@ class Encoder(ABC):
         if channels < 1:
             raise TestudoError(f"an encoder needs at least 1 input channel, got {channels}")
         with seeded(seed):
-            return self._module(channels)
+            return self.network(channels)
 
     @abstractmethod
-    def _module(self, channels: int) -> nn.Module:
+    def network(self, channels: int) -> nn.Module:
         """The module, initialised from the global generator."""

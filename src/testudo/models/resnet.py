@@ -26,7 +26,7 @@ class _ResNet(Encoder):
     block: ClassVar[type[PostBlock | PreBlock | PreBottleneck]]
     depths: ClassVar[tuple[int, ...]]
 
-    def _module(self, channels: int) -> nn.Module:
+    def network(self, channels: int) -> nn.Module:
         return ResidualNet(Plan(self.block, self.depths, self.width, self.width, self.stem), channels)
 
 

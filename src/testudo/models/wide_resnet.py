@@ -24,7 +24,7 @@ class _WideResNet(Encoder):
     layers: ClassVar[int]
     widen: ClassVar[int]
 
-    def _module(self, channels: int) -> nn.Module:
+    def network(self, channels: int) -> nn.Module:
         depth = (self.layers - 4) // 6  # two convolutions a block, three stages, four layers outside
         return ResidualNet(Plan(PreBlock, (depth,) * 3, 16 * self.widen, 16, self.stem), channels)
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import polars as pl
 
+from testudo.errors import TestudoError, one_line
 from testudo.evaluation.columns import read_rows
 from testudo.evaluation.metrics import summarise
+from testudo.evaluation.seal import sealed
 from testudo.evaluation.significance import comparisons
 from testudo.registry import DATA
 from testudo.reports.page import build_page
@@ -30,7 +32,7 @@ def collect(study: Any, folder: Path, minutes: float) -> None:
     from testudo.training.checkpoint import write_atomic
 
     rows = [Run(folder / name).rows({"clean": None, **recipe.suite}) for name, (_, recipe) in study.runs().items()]
-    write_atomic(folder / ROWS, pl.concat(rows).write_parquet)
+    write_atomic(folder / ROWS, sealed(pl.concat(rows)))
     write_gallery(study, folder, folder / GALLERY)
     first = Run(folder / next(iter(study.runs())))
     groups = [
@@ -68,7 +70,12 @@ def tell(folder: Path) -> tuple[Path, Table]:
     Raises:
         TestudoError: the folder holds no finished study, or its files are damaged.
     """
-    facts = read_study(folder)
+    try:
+        facts = read_study(folder)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:  # JSON of another form
+        if isinstance(error, TestudoError):
+            raise
+        raise TestudoError(f"{folder / FACTS} is damaged: {one_line(error)}") from error
     rows = read_rows(folder / ROWS)
     groups: list[Mapping[str, Any]] = [vars(group) for group in facts.groups]
     summary = summarise(rows, {run: group.name for group in facts.groups for run in group.runs})

@@ -6,11 +6,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from testudo.run import ROWS, Run, train
 from testudo.studies.study import Study
 
 Report = Callable[[float, str], None]
+_STOPPED = threading.Event()  # in a worker: the parent wants everything saved and no job begun
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,11 @@ class Job:
 
     def __call__(self) -> str:
         """Train what is not trained, judge what is not judged; returns the run's name."""
-        recipe: Recipe = build(Recipe, self.recipe)
-        run = train(recipe, self.folder)
-        run.rows({"clean": None, **recipe.suite})
-        return recipe.name
+        with _stoppable():
+            recipe: Recipe = build(Recipe, self.recipe)
+            run = train(recipe, self.folder)
+            run.rows({"clean": None, **recipe.suite})
+            return recipe.name
 
     def passes(self, recipe: Recipe, examples: int, tests: int) -> tuple[float, float]:
         """Image passes (forward and backward) of training and of judging, for the estimate of time."""
@@ -66,6 +70,10 @@ class Runner:
 
     workers: int = 0
 
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise TestudoError(f"workers must be at least 0 (one for every core), got {self.workers}")
+
     def __call__(self, study: Study, folder: Path, report: Report) -> None:
         """Run every job of ``study`` in ``folder``; ``report`` is told the share done and what is being done.
 
@@ -79,16 +87,18 @@ class Runner:
         workers = min(self.workers or cores, len(jobs))
         meter = _Meter(study, jobs, recipes, report)
         context = get_context("spawn")
-        with ProcessPoolExecutor(
-            workers, context, initializer=_enter, initargs=(max(1, cores // workers), os.getpid())
-        ) as pool:
-            futures = {pool.submit(job): name for name, job in jobs.items()}
+        orders, order = context.Pipe(duplex=False)
+        entered = (max(1, cores // workers), os.getpid(), orders)
+        with order, orders, ProcessPoolExecutor(workers, context, initializer=_enter, initargs=entered) as pool:
             stop = threading.Event()
             ticker = threading.Thread(target=meter.watch, args=(stop,), daemon=True)
             ticker.start()
             try:
+                with _held_back():
+                    futures = {pool.submit(job): name for name, job in jobs.items()}
                 _wait(futures)
             except BaseException:
+                order.close()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
             finally:
@@ -107,14 +117,50 @@ def _wait(futures: dict[Future, str]) -> None:
         except BrokenProcessPool:
             raise TestudoError("a worker process was killed; the same command goes on where it stopped") from None
     if failed:
-        raise TestudoError("; ".join(failed))
+        more = f" (and {len(failed) - 1} more of {len(futures)} runs failed)" if len(failed) > 1 else ""
+        raise TestudoError(failed[0] + more)
 
 
-def _enter(threads: int, parent: int) -> None:
-    """What each worker does first: its share of the cores, and the promise not to outlive its parent."""
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold Ctrl-C back while processes start: they inherit this, and no import of theirs ends in a traceback."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """In a worker, which ignores Ctrl-C between jobs: let the order to stop interrupt this block."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        if _STOPPED.is_set():
+            raise KeyboardInterrupt
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _enter(threads: int, parent: int, orders: Connection) -> None:
+    """What each worker does first: its share of the cores, and the promise not to outlive its parent.
+
+    It leaves the terminal's process group, so that Ctrl-C reaches it once, through its parent. Nothing is ever
+    sent through ``orders``: the parent closes it, or dies, and either way its end is the order to stop.
+    """
     torch.set_num_threads(threads)
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def follow() -> None:
+        orders.poll(None)
+        _STOPPED.set()
+        os.kill(os.getpid(), signal.SIGINT)  # wakes the main thread out of a job
         while os.getppid() == parent:
             time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGKILL)

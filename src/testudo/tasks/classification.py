@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy, MultilabelAUROC
+from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.utilities import dim_zero_cat
 
 from testudo.errors import TestudoError, unknown
 from testudo.tasks.task import Task, working_precision
@@ -109,13 +110,38 @@ class Classification(Task):
         return self.labels[index] if self.labels else str(index)
 
 
-class _MeanAUROC(MultilabelAUROC):
-    """AUROC over (N, L) logits and targets in which NaN is an unknown label."""
+class _MeanAUROC(Metric):
+    """AUROC over (N, L) logits and targets (NaN: unknown), averaged over the labels that have both kinds.
+
+    torchmetrics' own counts a label without positives as 0, fails where nothing is known, and squeezes logits
+    through a sigmoid, which makes ties of large ones.
+    """
+
+    full_state_update = False
+    logits: list[Tensor]
+    targets: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("logits", [], "cat")
+        self.add_state("targets", [], "cat")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        # Any rising map into [0, 1] gives the same area; the sigmoid would make ties of large logits.
-        logits = prediction.double()
-        super().update(logits / (1 + logits.abs()) / 2 + 0.5, target.nan_to_num(-1).long())
+        self.logits.append(working_precision(prediction).detach())
+        self.targets.append(target)
+
+    def compute(self) -> Tensor:
+        """NaN where no label has both kinds."""
+        columns = zip(dim_zero_cat(self.logits).T, dim_zero_cat(self.targets).T, strict=True)
+        return torch.stack([_auroc(scores[aim == 1], scores[aim == 0]) for scores, aim in columns]).nanmean()
+
+
+def _auroc(positive: Tensor, negative: Tensor) -> Tensor:
+    """The share of pairs in which the positive scores higher, ties counting half; NaN without pairs."""
+    below = negative.sort().values
+    positive = positive.contiguous()
+    wins = torch.searchsorted(below, positive) + torch.searchsorted(below, positive, right=True)
+    return wins.float().mean() / (2 * len(below)) if len(below) else wins.new_tensor(torch.nan, dtype=torch.float32)
 
 
 @dataclass(frozen=True)
@@ -171,8 +197,8 @@ class MultiLabel(Task):
         return right.sum(1) / torch.where(known.any(1), known.sum(1), torch.nan)
 
     def metric(self) -> Metric:
-        """AUROC in [0, 1], averaged over the labels; unknown labels are left out."""
-        return _MeanAUROC(len(self.labels), average="macro", ignore_index=-1)
+        """AUROC in [0, 1], averaged over the labels seen both present and absent; unknown ones are left out."""
+        return _MeanAUROC()
 
     def check(self, target: Tensor) -> None:
         """Floats (N, L), each 0, 1 or NaN."""

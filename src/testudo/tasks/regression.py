@@ -21,8 +21,8 @@ class _NaturalError(MeanAbsoluteError):
         super().__init__()
         self._task = task
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        guess = self._task.natural(prediction).reshape(target.shape)
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        guess = self._task.natural(preds).reshape(target.shape)
         known = ~target.isnan()
         super().update(guess[known].to(target.dtype), target[known])
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from testudo.errors import TestudoError, one_line
 from testudo.training import checkpoint
 
 LAST, BEST, LOG = "last.safetensors", "best.safetensors", "log.jsonl"
@@ -76,14 +77,24 @@ class Journal:
         self._saved = self._clock = time.monotonic()
 
     def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Progress, dict[str, torch.Tensor]]:
-        """Where the last session left off, and the balances' tensors; a fresh start where there was none."""
+        """Where the last session left off, and the balances' tensors; a fresh start where there was none.
+
+        Raises:
+            TestudoError: the checkpoint is damaged, of another model, or none to continue from.
+        """
+        checkpoint.sweep(self.folder)
         path = self.folder / LAST
         if not path.exists():
             return Progress(), {}
         tensors, facts = checkpoint.load(path)
-        checkpoint.unpack(tensors, model, optimiser)
-        torch.set_rng_state(tensors["rng"])
-        progress = Progress(**facts["progress"])
+        try:
+            progress = Progress(**facts["progress"])
+            checkpoint.unpack(tensors, model, optimiser)
+            torch.set_rng_state(tensors["rng"])
+        except TestudoError as error:
+            raise TestudoError(f"{path}: {error}") from error
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise TestudoError(f"{path} is no checkpoint that training can go on from: {one_line(error)}") from error
         self.write_log(progress)  # a kill may have come between a checkpoint and its log line
         return progress, {name: value for name, value in tensors.items() if name.startswith("balance.")}
 

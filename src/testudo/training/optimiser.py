@@ -39,6 +39,8 @@ class Optimiser:
                 "an optimiser needs lr > 0, momentum in [0, 1) and weight_decay >= 0; "
                 f"got {self.lr}, {self.momentum}, {self.weight_decay}"
             )
+        if self.nesterov and self.algorithm == "sgd" and self.momentum == 0:
+            raise TestudoError("nesterov needs a momentum above 0, got 0")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The torch optimiser over ``parameters``."""
@@ -72,6 +74,9 @@ class Schedule:
     def __post_init__(self) -> None:
         if not 0 <= self.warmup < 1:
             raise TestudoError(f"warmup must be a share of the run in [0, 1), got {self.warmup}")
+        if not all(0 <= share <= 1 for share in self.milestones) or not 0 < self.factor <= 1:
+            found = f"{self.milestones} and {self.factor}"
+            raise TestudoError(f"milestones must be shares of the run in [0, 1] and factor in (0, 1], got {found}")
 
     def at(self, progress: float) -> float:
         """The factor after ``progress`` (0 to 1) of the run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from testudo.errors import TestudoError
+from testudo.errors import TestudoError, one_line
 
 
 class TensorBoard:
@@ -15,7 +15,7 @@ class TensorBoard:
         folder: where the event files go.
 
     Raises:
-        TestudoError: the package is not installed.
+        TestudoError: the package is not installed, or the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -23,7 +23,10 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise TestudoError("TensorBoard is not installed; pip install 'testudo[tensorboard]'") from None
-        self._writer = SummaryWriter(str(folder))
+        try:
+            self._writer = SummaryWriter(str(folder))
+        except OSError as error:
+            raise TestudoError(f"cannot write TensorBoard's files to {folder}: {one_line(error)}") from error
 
     def step(self, done: int, total: int) -> None:
         """Nothing: an epoch's means are enough."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from testudo.data.augment import Augment
 from testudo.data.batch import Batch
 from testudo.data.dataset import Examples
 from testudo.data.loader import Loader
-from testudo.errors import TestudoError
+from testudo.errors import TestudoError, one_line
 from testudo.models.fast import Precision
 from testudo.models.model import Model
 from testudo.models.prepare import reusing
@@ -61,6 +62,8 @@ class Trainer:
         if self.epochs < 1 or self.batch_size < 1 or self.validate_every < 1:
             found = f"{self.epochs}, {self.batch_size}, {self.validate_every}"
             raise TestudoError(f"epochs, batch_size and validate_every must be at least 1, got {found}")
+        if self.workers < 0:
+            raise TestudoError(f"workers must be at least 0, got {self.workers}")
 
     def fit(
         self, model: Model, method: Method, examples: Examples, validate: Validate, journal: Journal, seed: int = 0
@@ -76,12 +79,15 @@ class Trainer:
             seed: of order, augmentation and random starts.
 
         Raises:
-            TestudoError: the method names a task that the model lacks, or a loss is no longer finite.
+            TestudoError: the method names a task that the model lacks, there is no such device, a batch is too
+                small for the network, or a loss is no longer finite.
             Interrupted: after Ctrl-C; the run can be continued.
         """
         from lightning_fabric import Fabric  # slow to import, and only training needs it
 
         method.check(model.tasks)
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise TestudoError("device 'cuda' is not available on this machine (allowed: auto, cpu)")
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             fabric = Fabric(accelerator=self.device, devices=1)
@@ -89,7 +95,25 @@ class Trainer:
             with reusing(model, self.precision) as copy:
                 half = copy.precision == "bf16"
                 fabric = Fabric(accelerator=self.device, devices=1, precision="bf16-mixed" if half else "32-true")
+                self._rehearse(model, fabric.to_device(self._smallest(examples)))
                 return _Fit(self, model, method, fabric, journal, seed).run(examples, validate)
+
+    def _smallest(self, examples: Examples) -> Batch:
+        """The first examples, one where the epoch's last batch will hold one alone."""
+        count = len(examples) % self.batch_size or min(len(examples), self.batch_size)
+        return examples.batch(range(min(count, 2)))
+
+    def _rehearse(self, model: Model, batch: Batch) -> None:
+        """Refuse, before any work is done, a batch that the network cannot be trained on."""
+        if not len(batch):
+            raise TestudoError("the training split holds no examples")
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                copy.deepcopy(model).train()(batch.images)
+        except (ValueError, RuntimeError) as error:  # batch norm over one value, maps smaller than a kernel
+            shape = "x".join(str(n) for n in batch.images.shape[1:])
+            why = f"{one_line(error)}; the last batch of an epoch is the smallest: try another batch_size"
+            raise TestudoError(f"the network cannot learn from {len(batch)} image(s) of {shape}: {why}") from error
 
 
 class _Fit:
@@ -119,14 +143,18 @@ class _Fit:
                         self._save()
                     if stop():
                         raise Interrupted
-                self._end_epoch(validate)
+                self._end_epoch(validate, (progress.epoch + (len(loader) - 1) / len(loader)) / trainer.epochs)
                 if stop():
                     raise Interrupted
         return progress
 
+    def _rate(self, done: float) -> float:
+        """The learning rate of the batch before which ``done`` (0 to 1) of the run is behind us."""
+        return self.trainer.optimiser.lr * self.trainer.schedule.at(done)
+
     def _batch(self, batch: Batch, done: float) -> None:
         for group in self.optimiser.param_groups:
-            group["lr"] = self.trainer.optimiser.lr * self.trainer.schedule.at(done)
+            group["lr"] = self._rate(done)
         batch = self.fabric.to_device(batch)
         # other ids in every epoch: an attack's random start is a function of the id
         drawn = Batch(batch.images, batch.targets, rekey(batch.ids, self.seed, self.progress.epoch))
@@ -165,16 +193,17 @@ class _Fit:
         self.states |= {prefix + key: value for key, value in state.items()}
         return weights
 
-    def _end_epoch(self, validate: Validate) -> None:
+    def _end_epoch(self, validate: Validate, done: float) -> None:
         progress, trainer = self.progress, self.trainer
         progress.epoch, progress.batch = progress.epoch + 1, 0
         record: dict[str, Any] = {"epoch": progress.epoch, "epochs": trainer.epochs, "steps": progress.steps}
-        record["lr"] = self.optimiser.param_groups[0]["lr"]
+        record["lr"] = self._rate(done)  # not the optimiser's: going on, this session may have had no batch yet
         record["terms"] = progress.means()
         if progress.epoch % trainer.validate_every == 0 or progress.epoch == trainer.epochs:
             record["validation"] = validate(self.model)
             score = record["validation"]["score"]
-            record["best"] = progress.best is None or score > progress.best
+            best = progress.best
+            record["best"] = best is None or score > best or best != best  # a score that is NaN gives way
             if record["best"]:
                 progress.best = score
                 self.journal.keep_best(self.model, record)

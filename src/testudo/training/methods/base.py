@@ -6,13 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
+from testudo.attacks.base import Attack
 from testudo.balance.base import Balance
 from testudo.data.batch import Batch
 from testudo.errors import TestudoError, unknown
 from testudo.models.model import Model
 from testudo.tasks.task import Task
+
+
+def check_attack(attack: Attack, tasks: Mapping[str, Task]) -> None:
+    """Raise TestudoError where ``attack`` cannot be made on a model with ``tasks``."""
+    names = tuple(attack.objective.attacked(tasks, tasks))
+    attack.objective.balance.start(torch.ones(1, len(names)), names)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -13,7 +13,7 @@ from testudo.data.batch import Batch
 from testudo.errors import TestudoError
 from testudo.models.model import Model
 from testudo.tasks.task import Task
-from testudo.training.methods.base import Method
+from testudo.training.methods.base import Method, check_attack
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class Madry(Method):
     def passes(self, tasks: Sequence[Task]) -> int:
         """The attack's steps, the update, and the clean images' share of it."""
         return self.attack.iterations * self.attack.runs + (2 if self.clean else 1)
+
+    def check(self, tasks: Mapping[str, Task]) -> None:
+        """Every named task must be the model's, those under attack too."""
+        super().check(tasks)
+        check_attack(self.attack, tasks)
 
     def terms(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """``{"task.adv": ...}`` and, for a clean share, ``{"task.clean": ...}``."""

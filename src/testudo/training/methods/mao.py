@@ -12,7 +12,7 @@ from testudo.attacks.objective import Objective
 from testudo.attacks.pgd import PGD
 from testudo.balance.fixed import Fixed
 from testudo.data.batch import Batch
-from testudo.errors import unknown
+from testudo.errors import TestudoError, unknown
 from testudo.models.model import Model
 from testudo.tasks.task import Task
 from testudo.training.methods.base import Method
@@ -55,6 +55,8 @@ class Mao(Method):
     def check(self, tasks: Mapping[str, Task]) -> None:
         """Every named task must be the model's."""
         super().check(tasks)
+        if not all(len(set(group)) == len(group) > 0 for group in self.combinations):
+            raise TestudoError(f"each of the method's combinations names tasks, each once; got {self.combinations}")
         for name in (name for group in self.combinations for name in group):
             if name not in tasks:
                 raise unknown("task (in the method's combinations)", name, tasks)

@@ -1,0 +1,1 @@
+"""Speed and agreement, side by side with peers, as ratios in one run: ``make bench``."""

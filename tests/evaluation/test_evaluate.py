@@ -1,0 +1,143 @@
+"""Result rows: their schema, what they hold, and that nothing but model, data and attack decides them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+import tiny
+import torch
+from helpers import assert_unchanged, batch, multi, snapshot
+
+from testudo.attacks.mim import MIM
+from testudo.attacks.objective import Objective
+from testudo.attacks.pgd import PGD
+from testudo.attacks.threat import L2, Linf
+from testudo.balance.minmax import MinMax
+from testudo.data.batch import Batch
+from testudo.data.digits import Digits
+from testudo.data.loader import Loader
+from testudo.errors import TestudoError
+from testudo.evaluation.columns import ROWS, read_rows
+from testudo.evaluation.evaluate import Evaluation, describe, evaluate
+from testudo.evaluation.metrics import summarise
+from testudo.run import train
+
+ATTACKS = {"clean": None, "pgd": PGD(Linf(0.06), steps=3), "mim": MIM(L2(0.3), Objective(("digit",)), steps=2)}
+EXACT = Evaluation(precision="float32")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return evaluate(multi(), batch(9), ATTACKS, "r", EXACT)
+
+
+def test_one_row_per_example_task_and_attack(rows):
+    assert rows.schema == ROWS
+    assert len(rows) == 9 * 3 * 3
+    assert rows.select("example", "task", "attack").n_unique() == len(rows)
+    assert set(rows["example"]) == set((torch.arange(9) * 7 + 3).tolist())
+    assert set(rows["run"]) == {"r"}
+    kinds = rows.select("attack", "family", "norm", "eps", "steps", "objective").unique().sort("attack").rows()
+    assert kinds == [
+        ("clean", "clean", "", 0.0, 0, ""),
+        ("mim", "mim", "l2", 0.3, 2, "digit"),
+        ("pgd", "pgd", "linf", 0.06, 3, "all:equal"),
+    ]
+
+
+def test_perturbations_stay_in_their_ball_and_unlabelled_scores_are_nan(rows):
+    clean, pgd, mim = (rows.filter(attack=name) for name in ("clean", "pgd", "mim"))
+    assert clean["linf"].max() == clean["l2"].max() == 0
+    assert 0 < pgd["linf"].max() <= 0.06 + 1e-6
+    assert 0 < mim["l2"].max() <= 0.3 + 1e-6
+    unknown = rows.filter(pl.col("score").is_nan()).select("example", "task").unique()
+    assert unknown.rows() == [(10, "digit")]  # a regression or multi-label example with one unknown still counts
+    assert (
+        rows.filter(task="digit", attack="pgd")["loss"].sum() >= rows.filter(task="digit", attack="clean")["loss"].sum()
+    )
+
+
+def test_rows_do_not_depend_on_the_batch_size_nor_on_the_form_of_the_data(rows):
+    data = batch(9)
+    forms = [data.split(2), iter(data.split(4)), data]
+    hows = [EXACT, EXACT, replace(EXACT, batch_size=2)]
+    for form, how in zip(forms, hows, strict=True):
+        found = evaluate(multi(), form, ATTACKS, "r", how)
+        key = ["attack", "task", "example"]
+        a, b = rows.sort(key), found.sort(key)
+        assert a.select(key).equals(b.select(key))
+        assert np.allclose(a["loss"], b["loss"], atol=1e-4)
+        assert np.allclose(a["score"], b["score"], equal_nan=True, atol=1e-4)
+
+
+def test_the_same_call_gives_the_same_bits_and_leaves_the_model_alone(rows):
+    model = multi().train()
+    before = snapshot(model)
+    first = evaluate(model, batch(9), ATTACKS, "r", replace(EXACT, device="cpu"))
+    assert_unchanged(model, before)
+    assert first.equals(evaluate(model, batch(9), ATTACKS, "r", EXACT), null_equal=True)
+    assert first.equals(rows, null_equal=True)
+
+
+def test_a_split_gives_the_metric_that_a_direct_computation_gives(tmp_path):
+    run = train(tiny.recipe(tiny.images(tmp_path / "images")), tmp_path / "run")
+    examples, model = run.recipe.data.load("test"), run.model()
+    found = evaluate(model, examples, {"clean": None}, "r", EXACT)
+    with torch.no_grad():
+        outputs = model(examples.batch(range(len(examples))).images)
+    for task in model.tasks:
+        accuracy = float((outputs[task].argmax(1) == examples.targets[task]).float().mean())
+        line = summarise(found, resamples=10).row(by_predicate=pl.col("task") == task, named=True)
+        assert (line["value"], line["n"]) == (pytest.approx(accuracy), len(examples))
+    loaded = evaluate(model, Loader(examples, 3)(), {"clean": None}, "r", EXACT)
+    assert loaded["score"].sum() == found["score"].sum()
+
+
+def test_watchers_empty_data_and_missing_labels():
+    told = []
+    evaluate(multi(), batch(4), ATTACKS, watch=lambda *what: told.append(what))
+    assert told == [("clean", 4), ("pgd", 4), ("mim", 4)]
+    for nothing in (batch(0), [], Digits(size=8).load("test").take([])):
+        found = evaluate(multi(), nothing, {"clean": None})
+        assert (found.schema, len(found)) == (ROWS, 0)
+    assert evaluate(multi(), batch(4), {}).schema == ROWS
+    data = batch(4)
+    only = Batch(data.images, {"digit": data.targets["digit"]}, data.ids)
+    assert set(evaluate(multi(), only, {"clean": None})["task"]) == {"digit"}
+    with pytest.raises(TestudoError, match="the batch has no labels for it"):
+        evaluate(multi(), only, {"pgd": ATTACKS["pgd"]})
+
+
+def test_mistakes_are_told():
+    with pytest.raises(TestudoError, match="batch_size must be at least 1, got 0"):
+        Evaluation(batch_size=0)
+    with pytest.raises(TestudoError, match="device 'tpu' cannot be used"):
+        evaluate(multi(), batch(2), {"clean": None}, how=Evaluation(device="tpu"))
+    with pytest.raises(TestudoError, match="one eps per attack"):
+        describe(PGD(Linf(torch.tensor([0.1, 0.2]))))
+    both = Objective(("digit", "angle"), MinMax())
+    assert describe(PGD(objective=both))["objective"] == "digit+angle:minmax"
+
+
+def test_a_run_keeps_its_rows_until_weights_or_attack_change(tmp_path, monkeypatch):
+    run = train(tiny.recipe(tiny.images(tmp_path / "images")), tmp_path / "run")
+    suite, computed, told = {"clean": None, **run.recipe.suite}, [], []
+    real = Evaluation.rows
+    monkeypatch.setattr(Evaluation, "rows", lambda *a, **k: computed.append(a[3]) or real(*a, **k))
+    first = run.rows(suite, watch=lambda *what: told.append(what))
+    assert told == [("clean", 1, 3), ("fgsm", 2, 3), ("pgd", 3, 3)]
+    assert first.equals(run.rows(suite, Evaluation(batch_size=3)), null_equal=True)
+    assert computed == ["clean", "fgsm", "pgd"]
+    run.rows({"pgd": PGD(Linf(0.2), steps=2)})
+    run.rows({"other name": run.recipe.suite["pgd"]})
+    assert computed[3:] == ["pgd", "other name"]
+    other = train(replace(copy.copy(run.recipe), seed=1), tmp_path / "other")
+    (run.folder / "best.safetensors").write_bytes((other.folder / "best.safetensors").read_bytes())
+    run.rows(suite)
+    assert computed[5:] == ["clean", "fgsm", "pgd"]
+    assert all(len(read_rows(path)) == 20 for path in (run.folder / "rows").glob("*.parquet"))
+    assert run.rows({}).schema == ROWS

@@ -1,0 +1,85 @@
+"""A study stopped by Ctrl-C, by a killed parent, by a killed worker: nothing outlives it, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+
+from testudo.data.manifest import Manifest
+from testudo.errors import TestudoError
+from testudo.models.resnet import PreActResNet18
+from testudo.recipe import dump
+from testudo.run import Run
+from testudo.studies import quickstart
+from testudo.studies.quickstart import Quickstart
+from testudo.studies.runner import Job, Runner
+
+SMALL = {"seeds": (0,), "epochs": 2, "adversarial_epochs": 1, "linf": (0.1,), "train_steps": 1, "batch_size": 10}
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tiny.images(tmp_path / "images")
+
+
+@pytest.mark.slow
+def test_every_kind_of_stop_is_clean_and_the_study_goes_on(file, tmp_path):
+    folder = tmp_path / "study"
+    changes = [*(f"{name}={list(v) if isinstance(v, tuple) else v}" for name, v in SMALL.items()), "model.width=2"]
+    words = [sys.executable, "-c", "from testudo.cli import main; main()", "study", "quickstart", "--workers", "1"]
+    words += ["--data", "manifest", "--data-dir", file, "--out", str(folder)]
+    words += [word for change in changes for word in ("--set", change)]
+    script = str(Path(__file__).with_name("study_driver.py"))
+    done = subprocess.run(
+        [sys.executable, script, str(folder), *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {told["left"] for told in found.values()} == {0}
+    assert {told["team"] for told in found.values()} == {1}
+    assert found["ctrl-c"]["code"] == 130
+    assert len(found["ctrl-c"]["said"]) == 1
+    assert found["ctrl-c"]["said"][0].startswith("testudo: stopped; what was done is saved. Go on with: testudo study")
+    assert found["parent"]["code"] == -9
+    assert found["worker"]["code"] == 2
+    assert found["worker"]["said"] == [
+        "testudo: a worker process was killed; the same command goes on where it stopped"
+    ]
+    study = Quickstart(data=Manifest(file), model=PreActResNet18(width=2), **SMALL)
+    name, (_, recipe) = next(iter(study.runs().items()))
+    # the command itself gives images of other than digits crops and flips; take the recipe it wrote
+    recipe = Run(folder / name).recipe
+    Job(dump(recipe), folder / name)()
+    Job(dump(recipe), tmp_path / "straight" / name)()
+    assert tiny.same_run(Run(tmp_path / "straight" / name), Run(folder / name)) is None
+
+
+def test_a_study_in_worker_processes_reports_its_share_and_gathers_failures(file, tmp_path, monkeypatch):
+    monkeypatch.setattr(quickstart, "STEPS", 1)
+    study = Quickstart(data=Manifest(file), model=PreActResNet18(width=2), **SMALL)
+    runs = dict(list(study.runs().items())[:2])
+    monkeypatch.setattr(Quickstart, "runs", lambda self: runs)
+    told = []
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "standard-multi-s0").write_text("a file in the way")
+    with pytest.raises(TestudoError, match="^standard-multi-s0: cannot write") as caught:
+        Runner(1)(study, tmp_path / "study", lambda share, note: told.append((share, note)))
+    assert "\n" not in str(caught.value)
+    assert Run(tmp_path / "study" / "standard-single-s0").finished  # one failure does not stop the others
+    assert told == sorted(told, key=lambda pair: pair[0])
+
+
+def test_workers_below_zero_are_refused():
+    with pytest.raises(TestudoError, match="workers must be at least 0"):
+        Runner(-1)
