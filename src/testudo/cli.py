@@ -110,9 +110,9 @@ def _deferred(function: Callable[..., None]) -> Callable[..., Callable[[], None]
 def condensed(box: str) -> str:
     r"""The message in a box that tyro drew (of plain signs where the terminal knows no others), on one line.
 
-    >>> condensed("╭─ Value error ───╮\\n│ Error parsing --seed: bad │\\n│ ───── │\\n│ Argument helptext: │\\n╰──╯")
+    >>> condensed("╭─ Value error ───╮\n│ Error parsing --seed: bad │\n│ ───── │\n│ Argument helptext: │\n╰──╯")
     'Error parsing --seed: bad'
-    >>> condensed("Value error\\n ----- \\n Error parsing --seed: bad \\n -----\\n Argument helptext: ")
+    >>> condensed("Value error\n ----- \n Error parsing --seed: bad \n -----\n Argument helptext: ")
     'Error parsing --seed: bad'
     """
     lines = [line.strip().strip("│").strip() for line in box.splitlines()][1:]  # the first one is the box's title

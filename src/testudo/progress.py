@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,7 +47,7 @@ class Meter:
 
 
 @contextmanager
-def meter(title: str) -> Iterator[Meter]:
+def meter(title: str) -> Generator[Meter, None, None]:
     """A :class:`Meter` for the duration of the block."""
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -36,15 +36,15 @@ def session(made, folder):
 
 
 def forked(work, quiet=None):
-    """Run ``work`` in a child; returns its process id. ``quiet`` is the file for what it prints."""
+    """Run ``work`` in a child; returns its process id. ``quiet`` is the file for its standard error."""
     child = os.fork()
     if child:
         return child
     code = 70
     try:
         if quiet is not None:
-            for stream in (1, 2):
-                os.dup2(os.open(quiet, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            os.dup2(os.open(quiet, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
         work()
         code = 0
     except SystemExit as stop:

@@ -31,12 +31,17 @@ def alive(number):
         return False
 
 
+def written(folder):
+    """The checkpoints and rows of a study so far."""
+    return {*folder.glob("*/*.safetensors"), *folder.glob("*/rows/*.parquet")}
+
+
 def stopped(words, folder, stop):
     """Start the study, wait until a run has begun, ``stop`` it; exit code, last words, and who is still there."""
-    done = {path for path in folder.glob("*/*.safetensors")} | {path for path in folder.glob("*/rows/*.parquet")}
+    done = written(folder)
     process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 60
-    while not ({*folder.glob("*/*.safetensors")} | {*folder.glob("*/rows/*.parquet")}) - done:
+    while not written(folder) - done:
         if time.monotonic() > deadline or process.poll() is not None:
             break
         time.sleep(0.05)

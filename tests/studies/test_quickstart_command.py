@@ -33,11 +33,10 @@ def folder(tmp_path_factory):
     settings = ["seeds=[0]", "epochs=1", "adversarial_epochs=1", "linf=[0.1]", "train_steps=1", "batch_size=20"]
     for setting in (*settings, "model.width=2", "precision=float32"):
         words += ["--set", setting]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as stop:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quickstart, "STEPS", 1)
         patch.setattr(Runner, "__call__", one_by_one)
-        cli.main([*words, "--out", str(root / "out")])
-    assert stop.value.code == 0
+        assert cli.run([*words, "--out", str(root / "out")]) == 0
     return root / "out"
 
 
@@ -79,15 +78,11 @@ def test_a_damaged_study_folder_is_told_in_one_line(folder, tmp_path, name):
     assert not any("\n" in line for line in outcomes)
 
 
-@pytest.mark.parametrize("change", [("groups", 5), ("groups", [5]), ("minutes", "x"), ("intro", 5), ("name", None)])
+@pytest.mark.parametrize("change", [("groups", 5), ("groups", [5]), ("minutes", "x"), ("intro", 5)])
 def test_facts_of_another_form_are_told_in_one_line(folder, tmp_path, change):
     copy = shutil.copytree(folder, tmp_path / "copy")
     told = json.loads((copy / "study.json").read_text())
     told[change[0]] = change[1]
     (copy / "study.json").write_text(json.dumps(told))
-    try:
+    with pytest.raises(TestudoError, match=r"^[^\n]*study\.json[^\n]*$"):
         tell(copy)
-    except TestudoError as error:
-        assert "study.json" in str(error)
-    else:
-        assert change[0] == "name"  # a name is shown as it is

@@ -190,5 +190,12 @@ def test_schedules(shape, fields, values):
 def test_a_run_folder_says_what_it_lacks(tmp_path):
     with pytest.raises(TestudoError, match=r"is no run folder: it has no recipe\.toml"):
         _ = Run(tmp_path).recipe
-    with pytest.raises(TestudoError, match="no trained weights yet"):
+    with pytest.raises(TestudoError, match=r"is no run folder: it has no run\.json"):
         Run(tmp_path).model()
+
+
+def test_a_run_without_weights_says_how_to_go_on(first, tmp_path):
+    (tmp_path / "run.json").write_bytes((first.folder / "run.json").read_bytes())
+    for use in (Run(tmp_path).model, lambda: Run(tmp_path).rows({"clean": None})):
+        with pytest.raises(TestudoError, match="no trained weights yet; go on with: testudo train"):
+            use()

@@ -73,6 +73,8 @@ def _list() -> None:
 
 def _check(name: str, source: DataSet) -> None:
     found = check(source)
+    for line in [] if found.problems else source.describe():
+        print(line)
     if found.problems:
         for problem in found.problems[1:]:
             print(problem)

@@ -31,7 +31,7 @@ def evaluate(
     batch_size: int = 128,
     precision: Literal["auto", "float32", "bf16"] = "auto",
     compile: bool = False,
-    device: str = "",
+    device: str = "auto",
     out: Path | None = None,
 ) -> None:
     """Judge a trained run on its test split; attacks already done are not done again.
@@ -42,7 +42,7 @@ def evaluate(
         batch_size: examples at a time.
         precision: of the search; scores are always float32.
         compile: compile the model first (slow to start, then faster).
-        device: where to run, e.g. cuda.
+        device: where to run, e.g. cpu or cuda:1 (auto: the GPU where there is one).
         out: also write the result rows to this Parquet file.
     """
     rows = _rows(Run(run), suite, Evaluation(batch_size, precision, compile, device))
@@ -69,7 +69,7 @@ def compare(first: Positional[Path], second: Positional[Path], /, suite: str = "
     runs = (Run(first), Run(second))
     if runs[0].facts["data"]["test"] != runs[1].facts["data"]["test"]:
         raise TestudoError(f"{first} and {second} have different test examples; a paired comparison needs the same")
-    parts = [_rows(run, suite, Evaluation()) for run in runs]
+    parts = [_rows(run, suite, Evaluation(device="auto")) for run in runs]
     names = ("first", "second")
     rows = pl.concat([part.with_columns(run=pl.lit(name)) for name, part in zip(names, parts, strict=True)])
     table = Table(title=f"{first} less {second}: paired on the same examples")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,6 +46,8 @@ def study(
     """
     changes = dict(parse_override(text) for text in set)
     source = data_set(data, data_dir, changes)
+    for line in source.describe():
+        print(line)
     made = _made(name, source, changes)
     folder = out or Path("runs") / f"{name}-{data}"
     with _timed(folder), meter(f"study {name} on {data}") as shown:
@@ -76,7 +78,7 @@ def _made(name: str, source: DataSet, changes: dict[str, Any]) -> Study:
 
 
 @contextmanager
-def _timed(folder: Path) -> Iterator[None]:
+def _timed(folder: Path) -> Generator[None, None, None]:
     """Add the minutes of this block to those that earlier sessions spent on the study."""
     began, before = time.monotonic(), spent(folder)
     try:

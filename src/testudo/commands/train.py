@@ -41,6 +41,8 @@ def train(
     if device != "auto":
         overrides["trainer.device"] = device
     made, folder = wanted(recipe, out, overrides)
+    for line in made.data.describe():
+        print(line)
     with meter(f"training {folder.name}") as shown:
         watchers: tuple[Watcher, ...] = (Bar(shown),)
         if tensorboard:

@@ -151,6 +151,10 @@ class DataSet(ABC):
                 problems.append(str(error))
         return list(dict.fromkeys(problems))  # a missing folder is missed by every split
 
+    def describe(self) -> list[str]:
+        """What was taken for what, a line each, where that had to be guessed; to be shown to people."""
+        return []
+
     @abstractmethod
     def read(self, split: str) -> Examples:
         """The examples of one of ``splits``, with the targets of ``labelled``."""

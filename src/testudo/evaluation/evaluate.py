@@ -32,7 +32,7 @@ class Evaluation:
         batch_size: examples at a time; a matter of memory and speed, never of results.
         precision: of the searches (scores are always in full precision), see :func:`testudo.models.fast.fast`.
         compile: whether to compile the frozen copy.
-        device: where to run; by default where the model is.
+        device: where to run: a torch device, ``"auto"`` for the GPU where there is one; empty: where the model is.
     """
 
     batch_size: int = 128
@@ -70,6 +70,8 @@ class Evaluation:
 
 def _moved(model: Model, device: str) -> Model:
     """A copy of ``model`` on ``device``; the model itself stays where it is."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         return copy.deepcopy(model).to(torch.device(device))
     except (RuntimeError, AssertionError) as error:  # an unknown name, or a machine without it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -24,7 +24,7 @@ def prepared(model: Model) -> Fast:
 
 
 @contextmanager
-def reusing(model: Model, precision: Precision = "auto") -> Iterator[Fast]:
+def reusing(model: Model, precision: Precision = "auto") -> Generator[Fast, None, None]:
     """Within this block every attack on ``model`` takes one copy, given the current weights at each call.
 
     For training, where the weights move between attacks but the architecture does not.

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from testudo.errors import TestudoError
+from testudo.evaluation.evaluate import Evaluation
 from testudo.recipe import Recipe, build, dump
 from testudo.run import ROWS, Run, train
 from testudo.studies.study import Study
@@ -44,7 +45,7 @@ class Job:
         with _stoppable():
             recipe: Recipe = build(Recipe, self.recipe)
             run = train(recipe, self.folder)
-            run.rows({"clean": None, **recipe.suite})
+            run.rows({"clean": None, **recipe.suite}, Evaluation(device="auto"))
             return recipe.name
 
     def passes(self, recipe: Recipe, examples: int, tests: int) -> tuple[float, float]:
@@ -122,7 +123,7 @@ def _wait(futures: dict[Future, str]) -> None:
 
 
 @contextmanager
-def _held_back() -> Iterator[None]:
+def _held_back() -> Generator[None, None, None]:
     """Hold Ctrl-C back while processes start: they inherit this, and no import of theirs ends in a traceback."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -132,7 +133,7 @@ def _held_back() -> Iterator[None]:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def _stoppable() -> Generator[None, None, None]:
     """In a worker, which ignores Ctrl-C between jobs: let the order to stop interrupt this block."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         yield

@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,7 +142,7 @@ class Journal:
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible() -> Generator[Callable[[], bool], None, None]:
     """Within this block the first Ctrl-C only sets a flag, which the yielded function reads; a second one stops."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
