@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import Any, Literal
 
@@ -17,6 +18,14 @@ from testudo.tasks.task import Task
 
 Precision = Literal["auto", "float32", "bf16"]
 _HALF = (torch.float16, torch.bfloat16)
+
+
+def _without_tf32(images: Tensor) -> AbstractContextManager[None]:
+    """On CUDA, convolutions in float32 proper: torch rounds their input to 10 bits of mantissa by default."""
+    if not images.is_cuda:
+        return nullcontext()
+    now = torch.backends.cudnn
+    return now.flags(enabled=now.enabled, benchmark=now.benchmark, deterministic=now.deterministic, allow_tf32=False)
 
 
 def fast(model: nn.Module, precision: Precision = "auto", compile: bool = False) -> Fast:
@@ -93,7 +102,7 @@ class Fast(Model):
 
     def exact(self, images: Tensor, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Outputs in float32 (float64 for a float64 model) whatever ``precision``: what scores come from."""
-        with torch.autocast(images.device.type, enabled=False):
+        with torch.autocast(images.device.type, enabled=False), _without_tf32(images):
             return self._exact(images, tasks)
 
     def refresh(self) -> None:
