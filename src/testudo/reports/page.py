@@ -49,7 +49,7 @@ def build_page(
         TestudoError: study.json or a frame lacks a part.
     """
     results = Results(Study.of(study), summary, comparisons)
-    return _write(Path(folder) / "report.html", render(results, gallery))
+    return write_whole(Path(folder) / "report.html", render(results, gallery))
 
 
 def render(results: Results, gallery: Gallery | None = None) -> str:
@@ -151,7 +151,7 @@ def _date(created: str) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-def _write(path: Path, text: str) -> Path:
+def write_whole(path: Path, text: str) -> Path:
     """Write ``text`` so that a reader finds the old page or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".report-", suffix=".html")

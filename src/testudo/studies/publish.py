@@ -16,13 +16,13 @@ from testudo.evaluation.metrics import summarise
 from testudo.evaluation.seal import sealed
 from testudo.evaluation.significance import comparisons
 from testudo.registry import DATA
-from testudo.reports.page import build_page
+from testudo.reports.page import build_page, write_whole
 from testudo.reports.results import Results
 from testudo.reports.study import read_gallery, read_study
 from testudo.reports.study_tables import main_table
 from testudo.reports.tables import Table
 
-ROWS, FACTS, GALLERY = "rows.parquet", "study.json", "gallery.npz"
+ROWS, FACTS, GALLERY, TABLE = "rows.parquet", "study.json", "gallery.npz", "table.md"
 
 
 def collect(study: Any, folder: Path, minutes: float) -> None:
@@ -65,7 +65,7 @@ def collect(study: Any, folder: Path, minutes: float) -> None:
 
 
 def tell(folder: Path) -> tuple[Path, Table]:
-    """The page of a study folder, made from its rows, and the main table for the terminal.
+    """The page of a study folder, made from its rows, and the main table for the terminal (and in table.md).
 
     Raises:
         TestudoError: the folder holds no finished study, or its files are damaged.
@@ -81,4 +81,6 @@ def tell(folder: Path) -> tuple[Path, Table]:
     summary = summarise(rows, {run: group.name for group in facts.groups for run in group.runs})
     compared = comparisons(rows, groups)
     page = build_page(folder, facts, summary, compared, read_gallery(folder))
-    return page, main_table(Results(facts, summary, compared))
+    table = main_table(Results(facts, summary, compared))
+    write_whole(folder / TABLE, f"# {facts.title}\n\n{table.caption}\n\n{table.markdown()}\n")
+    return page, table
