@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from testudo.attacks.base import Attack
-from testudo.data.dataset import Examples
+from testudo.data.dataset import Examples, joined
 from testudo.environment import environment
 from testudo.errors import TestudoError, one_line
 from testudo.evaluation.columns import ROWS as SCHEMA
@@ -237,13 +237,21 @@ def _open(run: Run, recipe: Recipe, examples: dict[str, Examples]) -> None:
         "environment": environment(),
         "data": prints,
         "counts": {split: len(part) for split, part in examples.items()},
-        "note": examples["train"].note,
+        "note": _notes(examples),
         "tasks": [dump(task) for task in recipe.chosen()],
         "mean": list(mean),
         "std": list(std),
     }
     checkpoint.write_atomic(run.folder / RECIPE, to_toml(recipe))
     checkpoint.write_atomic(run.folder / FACTS, json.dumps(facts, indent=1))
+
+
+def _notes(examples: dict[str, Examples]) -> str:
+    """What was done to or left out of the published images, told once where it is the same for every split."""
+    notes = {split: part.note for split, part in examples.items()}
+    if len(set(notes.values())) == 1:
+        return notes["train"]
+    return joined(*(f"{split}: {note}" for split, note in notes.items() if note))
 
 
 def _sound(facts: Any) -> bool:

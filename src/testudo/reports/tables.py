@@ -6,7 +6,7 @@ import csv
 import io
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 
 from rich import box
 from rich.table import Table as RichTable
@@ -82,7 +82,9 @@ class Table:
         shown = RichTable(title=self.title, caption=below, box=box.SIMPLE_HEAD, title_justify="left")
         shown.title_style, shown.caption_style, shown.caption_justify = "bold", "dim", "left"
         for i, column in enumerate(self.columns):
-            shown.add_column(_stacked(column), justify="right" if i else "left", vertical="top", overflow="fold")
+            # a narrow terminal may break an interval in two, but not a name
+            look: dict[str, Any] = {"justify": "right", "overflow": "fold"} if i else {"no_wrap": True}
+            shown.add_column(_stacked(column), vertical="top", **look)
         for section in self.sections:
             if section.title:
                 shown.add_row(Text(section.title, "bold"))
