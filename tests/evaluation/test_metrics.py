@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
+import scipy.stats
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from testudo.evaluation.metrics import (
     accuracy,
     auroc,
     bootstrap,
+    certain,
     delta,
     delta_mtl,
     delta_wor,
@@ -283,3 +285,10 @@ def test_no_torch_is_needed():
 def test_metrics_of_plain_lists():
     assert accuracy(np.array([[1, 1], [2, 1], [0, -1], [0, np.nan]])) == 0.5
     assert error(np.array([[1.0, 2.0], [4.0, 2.0]])) == 1.5
+
+
+@pytest.mark.parametrize("n", [1, 30, 300])
+@pytest.mark.parametrize("value", [0, 1])
+def test_a_share_of_0_or_1_has_the_exact_interval(n, value):
+    expected = scipy.stats.binomtest(value * n, n).proportion_ci(0.95, "exact")
+    assert certain(value, n) == pytest.approx((expected.low, expected.high))

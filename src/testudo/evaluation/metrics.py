@@ -165,6 +165,19 @@ def interval(replicates: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def certain(value: float, n: int) -> tuple[float, float]:
+    """The exact 95 % interval (Clopper and Pearson 1934) of a share that was 0 or 1 on all of ``n`` examples.
+
+    A bootstrap of equal outcomes has no spread and would claim to be certain.
+
+    >>> low, high = certain(0.0, 300)
+    >>> low, round(high, 4)
+    (0.0, 0.0122)
+    """
+    far = 0.025 ** (1 / n)
+    return (0.0, 1 - far) if value == 0 else (far, 1.0)
+
+
 class _Part(NamedTuple):
     """One run's share of a summary row."""
 
@@ -177,6 +190,8 @@ def summarise(
     rows: pl.DataFrame, groups: Mapping[str, str] | None = None, resamples: int = 1000, seed: int = 0
 ) -> pl.DataFrame:
     """Every group's metric per task and attack, with 95 % percentile bootstrap intervals over examples.
+
+    An accuracy of 0 or 1 gets the exact interval of :func:`certain` instead.
 
     A metric is computed per run and averaged over the runs of a group; a replicate draws the same
     examples for all runs, tasks and attacks. Rows with task ``"*"`` and metric ``"delta_mtl"`` or
@@ -243,4 +258,6 @@ def _line(name: tuple[str, str, str, str], parts: Sequence[_Part]) -> tuple[obje
     spread = float(values[:, 0].std(ddof=1)) if len(parts) > 1 else None
     mean = values.mean(0)
     upward = name[3] not in METRICS or METRICS[name[3]].higher_is_better  # a Delta falls with damage
-    return (*name, float(mean[0]), *interval(mean[1:]), n, len(parts), spread, upward, *parts[0].attack.values())
+    sure = name[3] == "accuracy" and mean[0] in (0, 1)
+    span = certain(float(mean[0]), n) if sure else interval(mean[1:])
+    return (*name, float(mean[0]), *span, n, len(parts), spread, upward, *parts[0].attack.values())
