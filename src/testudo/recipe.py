@@ -113,8 +113,18 @@ def table(path: str | Path, overrides: Mapping[str, Any] | None = None) -> dict[
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise TestudoError(f"{path}: not valid TOML: {one_line(error)}") from error
     for dotted, value in (overrides or {}).items():
-        override(values, dotted, value)
+        override(values, in_full(dotted), value)
     return values
+
+
+def in_full(dotted: str) -> str:
+    """A dotted path with the ``trainer.`` that may be left out before its fields.
+
+    >>> in_full("epochs"), in_full("optimiser.lr"), in_full("seed")
+    ('trainer.epochs', 'trainer.optimiser.lr', 'seed')
+    """
+    own, short = ({f.name for f in dataclasses.fields(part)} for part in (Recipe, Trainer))
+    return f"trainer.{dotted}" if dotted.split(".")[0] in short - own else dotted
 
 
 def override(values: dict[str, Any], dotted: str, value: Any) -> None:
