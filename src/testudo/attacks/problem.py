@@ -139,7 +139,8 @@ class Problem:
             at_start = images is self.clean
             if at_start and self.exact_search:
                 self._clean_losses = losses
-            self._state = self._begin_balance(losses if at_start else self.clean_losses())
+            known = at_start or self.objective.balance.needs == "nothing"
+            self._state = self._begin_balance(losses if known else self.clean_losses())
         self.weights, self._state = self.objective.balance.weigh(self._state, losses)
         return self.weights
 

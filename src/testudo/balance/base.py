@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -21,6 +22,8 @@ class Balance(ABC):
     A subclass keeps nothing on itself: what it must remember from step to step is the state that
     :meth:`start` makes and :meth:`weigh` hands on, a dict of tensors that a checkpoint can hold.
     """
+
+    needs: ClassVar[Literal["nothing", "losses", "gramian"]] = "losses"  # what its weights depend on
 
     @abstractmethod
     def start(self, clean_losses: Tensor, tasks: Sequence[str] = ()) -> State:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ class Equal(Balance):
     >>> balance.weigh(balance.start(torch.ones(2)), torch.tensor([1.0, 3.0]))[0]
     tensor([0.5000, 0.5000])
     """
+
+    needs: ClassVar[Literal["nothing", "losses", "gramian"]] = "nothing"
 
     def start(self, clean_losses: Tensor, tasks: Sequence[str] = ()) -> State:
         """No state."""
@@ -44,6 +47,8 @@ class Fixed(Balance):
     """
 
     weights: Mapping[str, float] = field(default_factory=dict)
+
+    needs: ClassVar[Literal["nothing", "losses", "gramian"]] = "nothing"
 
     def __post_init__(self) -> None:
         for name, weight in self.weights.items():
