@@ -6,6 +6,8 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -23,6 +25,25 @@ def environment() -> dict[str, str]:
         "machine": f"{_processor()} ({platform.system()} {platform.machine()})",
         "cores": str(os.cpu_count()),
     }
+
+
+@contextmanager
+def threads(count: int) -> Generator[None, None, None]:
+    """Within this block torch computes on ``count`` threads: sums are split among them, so their number decides bits.
+
+    >>> import torch
+    >>> with threads(1):
+    ...     torch.get_num_threads()
+    1
+    """
+    import torch  # here, so that the rest of this file needs none
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _revision() -> str:

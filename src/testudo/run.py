@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import torch
 
 from testudo.attacks.base import Attack
 from testudo.data.dataset import Examples, joined
-from testudo.environment import environment
+from testudo.environment import environment, threads
 from testudo.errors import TestudoError, one_line
 from testudo.evaluation.columns import ROWS as SCHEMA
 from testudo.evaluation.columns import read_rows
@@ -132,7 +133,8 @@ class Run:
             if not path.exists():
                 examples = examples or self._test()
                 target = target or how.target(self.model())
-                made = how.rows(target, examples, name, attack, self.name)
+                with threads(self.facts["threads"]):
+                    made = how.rows(target, examples, name, attack, self.name)
                 checkpoint.write_atomic(path, sealed(made))
             parts.append(read_rows(path).with_columns(run=pl.lit(self.name)))  # the folder may have been renamed
             if watch:
@@ -191,7 +193,8 @@ def train(
     model = run.blank()
     journal = Journal(run.folder, watchers)
     validate = Validation(examples["val"], recipe.validation, recipe.trainer.batch_size)
-    recipe.trainer.fit(model, recipe.method, examples["train"], validate, journal, recipe.seed)
+    with threads(run.facts["threads"]):  # as when it began, whoever goes on with it
+        recipe.trainer.fit(model, recipe.method, examples["train"], validate, journal, recipe.seed)
     return run
 
 
@@ -235,6 +238,7 @@ def _open(run: Run, recipe: Recipe, examples: dict[str, Examples]) -> None:
     facts = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(),
+        "threads": torch.get_num_threads(),
         "data": prints,
         "counts": {split: len(part) for split, part in examples.items()},
         "note": _notes(examples),
@@ -264,6 +268,8 @@ def _sound(facts: Any) -> bool:
         and all(isinstance(facts["counts"].get(split), int) for split in SPLITS)
         and all(isinstance(value, float) for value in facts["mean"] + facts["std"])
         and len(facts["mean"]) == len(facts["std"]) > 0
+        and isinstance(facts.get("threads"), int)
+        and facts["threads"] > 0
     )
 
 

@@ -11,6 +11,7 @@ import tiny
 import torch
 
 from testudo.data.digits import Digits
+from testudo.environment import threads
 from testudo.errors import TestudoError
 from testudo.models.encoder import Encoder
 from testudo.recipe import build
@@ -20,6 +21,7 @@ from testudo.training.checkpoint import load
 from testudo.training.methods.standard import Standard
 from testudo.training.optimiser import Optimiser, Schedule
 from testudo.training.tensorboard import TensorBoard
+from testudo.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,19 @@ def test_going_on_from_any_batch_is_the_straight_run(first, tmp_path, monkeypatc
         train(first.recipe, tmp_path / "run", watchers=(Stopper(batch),))
     assert (tmp_path / "run" / journal.LAST).exists() == (batch > 1)
     assert tiny.same_run(first, train(first.recipe, tmp_path / "run")) is None
+
+
+def test_a_run_goes_on_with_the_threads_it_began_with(file, tmp_path, monkeypatch):
+    """Their number decides how sums are split, hence bits; a study may go on with other workers."""
+    used = []
+    fit = Trainer.fit
+    monkeypatch.setattr(Trainer, "fit", lambda *args: (used.append(torch.get_num_threads()), fit(*args))[1])
+    recipe, before = tiny.recipe(file, "standard", epochs=1), torch.get_num_threads()
+    with threads(before + 1):
+        train(recipe, tmp_path / "run")
+    train(recipe, tmp_path / "run")
+    assert used == [before + 1, before + 1]
+    assert torch.get_num_threads() == before
 
 
 def test_the_log_has_a_line_per_epoch_and_the_best_weights_score_best(first):
