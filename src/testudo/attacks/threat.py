@@ -38,13 +38,18 @@ class Threat(ABC):
             found = float(radii[~fine].flatten()[0])
             raise TestudoError(f"eps must be at least 0 and finite, in [0, 1] pixel units; got {found}")
 
+    def radii(self, images: Tensor) -> Tensor:
+        """``eps`` in float64: (N,), or (1,) where it is the same for all."""
+        eps = torch.as_tensor(self.eps, dtype=torch.float64, device=images.device)
+        if eps.dim() and len(eps) != len(images):
+            raise TestudoError(f"{len(eps)} values of eps for {len(images)} images")
+        return eps.reshape(-1)
+
     def radius(self, images: Tensor) -> float | Tensor:
-        """``eps`` so that it broadcasts over ``images`` (N, C, H, W)."""
+        """``eps`` so that it broadcasts over ``images`` (N, C, H, W), in their precision."""
         if not isinstance(self.eps, Tensor) or self.eps.dim() == 0:
             return float(self.eps)
-        if len(self.eps) != len(images):
-            raise TestudoError(f"{len(self.eps)} values of eps for {len(images)} images")
-        return per_example(self.eps.to(images), images)
+        return per_example(self.radii(images).to(images), images)
 
     def size(self, images: Tensor, clean: Tensor) -> Tensor:
         """(N,) the norm of each perturbation."""
@@ -111,7 +116,7 @@ class L2(Threat):
         delta = images - clean
         room = torch.where(delta > 0, 1 - clean, clean)
         boxed = torch.minimum(delta.abs(), room)
-        limit = torch.as_tensor(self.radius(clean), dtype=torch.float64, device=clean.device).flatten()
+        limit = self.radii(clean)
         # A point already projected is left as it is, bit for bit, hence the margin of rounding.
         outside = norms(boxed, 2) > limit * (1 + 1e-6)
         if outside.any():
