@@ -96,9 +96,7 @@ class Run:
 
     def model(self) -> MultiTaskModel:
         """The model with the weights that scored best on validation, in eval mode."""
-        path = self.folder / BEST
-        if self.facts and not path.exists():
-            raise TestudoError(f"{self.folder} has no trained weights yet; go on with: testudo train {self.folder}")
+        path = self._best()
         model = self.blank()
         tensors, _ = checkpoint.load(path)
         try:
@@ -146,11 +144,16 @@ class Run:
         """What result rows call the run: its folder's name."""
         return self.folder.resolve().name
 
+    def _best(self) -> Path:
+        """The file of the best weights."""
+        path = self.folder / BEST
+        if self.facts and not path.is_file():  # facts first: they say where the folder is no run at all
+            raise TestudoError(f"{self.folder} has no trained weights yet; go on with: testudo train {self.folder}")
+        return path
+
     def _weights(self) -> str:
         """What tells the best weights from others."""
-        path = self.folder / BEST
-        if self.facts and not path.is_file():
-            raise TestudoError(f"{self.folder} has no trained weights yet; go on with: testudo train {self.folder}")
+        path = self._best()
         try:
             return _digest(path.read_bytes())
         except OSError as error:

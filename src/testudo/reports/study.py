@@ -140,6 +140,10 @@ def read_study(folder: Path | str) -> Study:
         raise TestudoError(f"no study at {path}") from mistake
     except (json.JSONDecodeError, UnicodeDecodeError) as mistake:
         raise TestudoError(f"{path} is not readable: {one_line(mistake)}") from mistake
+    except TestudoError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as mistake:  # JSON of another form
+        raise TestudoError(f"{path} is damaged: {one_line(mistake)}") from mistake
 
 
 def read_gallery(folder: Path | str) -> Gallery | None:

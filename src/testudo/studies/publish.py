@@ -70,17 +70,16 @@ def tell(folder: Path) -> tuple[Path, Table]:
     Raises:
         TestudoError: the folder holds no finished study, or its files are damaged.
     """
-    try:
-        facts = read_study(folder)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:  # JSON of another form
-        if isinstance(error, TestudoError):
-            raise
-        raise TestudoError(f"{folder / FACTS} is damaged: {one_line(error)}") from error
+    facts = read_study(folder)
     rows = read_rows(folder / ROWS)
     groups: list[Mapping[str, Any]] = [vars(group) for group in facts.groups]
     summary = summarise(rows, {run: group.name for group in facts.groups for run in group.runs})
     compared = comparisons(rows, groups)
-    page = build_page(folder, facts, summary, compared, read_gallery(folder))
     table = main_table(Results(facts, summary, compared))
-    write_whole(folder / TABLE, f"# {facts.title}\n\n{table.caption}\n\n{table.markdown()}\n")
+    gallery = read_gallery(folder)
+    try:
+        page = build_page(folder, facts, summary, compared, gallery)
+        write_whole(folder / TABLE, f"# {facts.title}\n\n{table.caption}\n\n{table.markdown()}\n")
+    except OSError as error:  # a full disk; what was there stays
+        raise TestudoError(f"cannot write the page in {folder}: {error.strerror or one_line(error)}") from error
     return page, table
