@@ -61,13 +61,16 @@ def ended(child):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def killed_by_clock(made, folder, draw):
-    """Kill sessions at random instants until one is through; the number of kills."""
+def killed_by_clock(made, folder, draw, whole):
+    """Kill sessions at random instants until one is through; the number of kills.
+
+    ``whole`` is how long a session takes here that nobody kills: the first three are killed well before that.
+    """
     kills = 0
     while True:
         child = forked(lambda: session(made, folder))
         if kills < KILLS:
-            time.sleep(draw.uniform(0.05, 0.35))
+            time.sleep(whole * draw.uniform(0.02, 0.3))
             os.kill(child, signal.SIGKILL)
         code = ended(child)
         if code == 0:
@@ -103,7 +106,7 @@ def armed(made, folder, after):
     session(made, folder)
 
 
-def killed_at_operations(made, folder, draw):
+def killed_at_operations(made, folder, draw, _whole):
     """Kill session n at its n-th operation or so, until one is through; the number of kills."""
     for kills in range(200):
         after = kills + 1 if kills < 6 else draw.randrange(8, 40)
@@ -155,10 +158,12 @@ def main(root):
     file, found = tiny.images(root / "images"), {}
     for method in ("standard", "mao"):
         made = tiny.recipe(file, method)
+        began = time.monotonic()
         ended(forked(lambda made=made, method=method: session(made, root / method)))
+        whole = time.monotonic() - began
         for name, kill in (("clock", killed_by_clock), ("operations", killed_at_operations)):
             folder = root / f"{method}-{name}"
-            found[f"{method}-{name}"] = {"kills": kill(made, folder, draw), "straight": method}
+            found[f"{method}-{name}"] = {"kills": kill(made, folder, draw, whole), "straight": method}
     found["interrupted"] = control_c(file, root)
     for name, told in found.items():  # last of all: polars starts threads, after which nobody may fork
         told["difference"] = tiny.same_run(Run(root / told["straight"]), Run(root / name))
