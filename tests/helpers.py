@@ -11,6 +11,7 @@ from testudo.attacks.objective import Objective
 from testudo.attacks.surrogates import Margin
 from testudo.balance.fixed import Fixed
 from testudo.balance.minmax import MinMax
+from testudo.balance.stealthy import Stealthy
 from testudo.data.batch import Batch
 from testudo.models.encoder import seeded
 from testudo.models.fast import fast
@@ -26,7 +27,7 @@ TASKS = (
     MultiLabel("signs", labels=("a", "b", "c")),
 )
 NAMES = tuple(task.name for task in TASKS)
-EPS = {"linf": 0.06, "l2": 0.3}
+EPS = {"linf": 0.06, "l2": 0.3, "l1": 0.35}
 
 
 class Heads(nn.Module):
@@ -106,7 +107,9 @@ def unlabelled(n=4):
 
 def balance(name):
     """The registered balance, on the shared tasks."""
-    return Fixed(dict(zip(NAMES, (1.0, 0.5, 2.0), strict=True))) if name == "fixed" else BALANCES.get(name)()
+    if name == "fixed":
+        return Fixed(dict(zip(NAMES, (1.0, 0.5, 2.0), strict=True)))
+    return Stealthy(NAMES[:1]) if name == "stealthy" else BALANCES.get(name)()
 
 
 OBJECTIVES = {
@@ -125,16 +128,29 @@ def objective(kind, model):
     return dataclasses.replace(found, tasks=names)
 
 
+def named(how):
+    """The objective with its tasks written out."""
+    return dataclasses.replace(how, tasks=how.tasks or NAMES)
+
+
 def threat(norm, eps=None):
     """The registered threat with a radius that leaves some pixels at the box's faces."""
     return THREATS.get(norm)(EPS.get(norm, 0.1) if eps is None else eps)
 
 
+ONE_TASK = ("autoattack", "fab")  # attacks that take one classification task and no other
+BLIND = ("square", "noise")  # attacks that take no gradients
+
+
 def attack(name, **fields):
     """A registered attack with few steps, whatever it is; fields that it lacks are left out."""
+    given = {"steps": 4, "queries": 30, "draws": 4, **fields}
+    if name in ONE_TASK:
+        given = {"objective": Objective(("digit",)), **given}
+    if name == "worst_case":
+        given["attacks"] = {member: attack(member, **given) for member in ("pgd", "mim")}
     cls = ATTACKS.get(name)
     known = {field.name for field in dataclasses.fields(cls)}
-    given = {"steps": 4, **fields}
     return cls(**{key: value for key, value in given.items() if key in known})
 
 

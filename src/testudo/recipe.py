@@ -203,6 +203,9 @@ def _value(hint: Any, value: Any, where: str, path: str) -> Any:
     """``value`` as the type ``hint``; parts of the package are built, leaves are checked by pydantic."""
     options = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
     part = next((option for option in options if dataclasses.is_dataclass(option)), None)
+    by_name = next((option for option in options if get_origin(option) is dict), None)
+    if part is not None and by_name is not None and isinstance(value, dict) and "kind" not in value:
+        hint, part = by_name, None  # one part for each name, where one for all may stand too
     if part is not None:
         return build(part, value, where, path)
     inner = (*get_args(hint), None)[-2 if get_origin(hint) is dict else 0]

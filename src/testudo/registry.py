@@ -77,6 +77,12 @@ ATTACKS = Registry(
         "fgsm": "testudo.attacks.fgsm:FGSM",
         "pgd": "testudo.attacks.pgd:PGD",
         "mim": "testudo.attacks.mim:MIM",
+        "apgd": "testudo.attacks.apgd:APGD",
+        "worst_case": "testudo.attacks.ensemble:WorstCase",
+        "autoattack": "testudo.attacks.ensemble:AutoAttack",
+        "fab": "testudo.attacks.fab:FAB",
+        "square": "testudo.attacks.square:Square",
+        "noise": "testudo.attacks.noise:Noise",
     },
 )
 THREATS = Registry(
@@ -85,6 +91,7 @@ THREATS = Registry(
     {
         "linf": "testudo.attacks.threat:Linf",
         "l2": "testudo.attacks.threat:L2",
+        "l1": "testudo.attacks.threat:L1",
     },
 )
 SURROGATES = Registry(
@@ -92,7 +99,17 @@ SURROGATES = Registry(
     "surrogates",
     {
         "loss": "testudo.attacks.surrogates:TaskLoss",
+        "cross_entropy": "testudo.attacks.surrogates:CrossEntropy",
         "margin": "testudo.attacks.surrogates:Margin",
+        "dlr": "testudo.attacks.surrogates:DLR",
+        "masked_cross_entropy": "testudo.attacks.surrogates:MaskedCrossEntropy",
+        "jensen_shannon": "testudo.attacks.surrogates:JensenShannon",
+        "houdini": "testudo.attacks.houdini:Houdini",
+        "bce": "testudo.attacks.label_surrogates:BinaryCrossEntropy",
+        "multilabel_margin": "testudo.attacks.label_surrogates:MultiLabelMargin",
+        "l1": "testudo.attacks.number_surrogates:L1Error",
+        "l2": "testudo.attacks.number_surrogates:L2Error",
+        "cosine": "testudo.attacks.number_surrogates:Cosine",
     },
 )
 BALANCES = Registry(
@@ -103,6 +120,15 @@ BALANCES = Registry(
         "fixed": "testudo.balance.fixed:Fixed",
         "normalised": "testudo.balance.normalised:Normalised",
         "minmax": "testudo.balance.minmax:MinMax",
+        "softmin": "testudo.balance.softmin:Softmin",
+        "stealthy": "testudo.balance.stealthy:Stealthy",
+        "mgda": "testudo.balance.gramian:MGDA",
+        "imtlg": "testudo.balance.gramian:IMTLG",
+        "upgrad": "testudo.balance.gramian:UPGrad",
+        "dualproj": "testudo.balance.gramian:DualProj",
+        "pcgrad": "testudo.balance.surgery:PCGrad",
+        "gradvac": "testudo.balance.surgery:GradVac",
+        "alignedmtl": "testudo.balance.through_torchjd:AlignedMTL",
     },
 )
 TASKS = Registry(
@@ -112,6 +138,9 @@ TASKS = Registry(
         "classification": "testudo.tasks.classification:Classification",
         "multilabel": "testudo.tasks.classification:MultiLabel",
         "regression": "testudo.tasks.regression:Regression",
+        "segmentation": "testudo.tasks.segmentation:Segmentation",
+        "depth": "testudo.tasks.dense:Depth",
+        "normals": "testudo.tasks.dense:Normals",
     },
 )
 DATA = Registry(
@@ -122,6 +151,8 @@ DATA = Registry(
         "cifar10": "testudo.data.cifar:CIFAR10",
         "cifar100": "testudo.data.cifar:CIFAR100",
         "manifest": "testudo.data.manifest:Manifest",
+        "nih": "testudo.data.xray:NIH",
+        "nyuv2": "testudo.data.nyuv2:NYUv2",
     },
 )
 MODELS = Registry(
@@ -134,6 +165,7 @@ MODELS = Registry(
         "resnet50v2": "testudo.models.resnet:ResNet50v2",
         "wrn28_10": "testudo.models.wide_resnet:WRN28x10",
         "wrn70_16": "testudo.models.wide_resnet:WRN70x16",
+        "unet": "testudo.models.unet:UNet",
     },
 )
 METHODS = Registry(

@@ -42,7 +42,7 @@ class Lures(Attack):
         return 2
 
     def search(self, problem):
-        if problem._restart == 0:
+        if problem.run == 0:
             return problem.project(problem.clean + 0.02)
         return problem.clean - 3.0
 
@@ -201,7 +201,7 @@ def test_training_pays_for_no_scores():
         (lambda: MIM(step=float("nan")), "step must be above 0"),
         (lambda: MIM(decay=-1), "decay must be at least 0, got -1"),
         (lambda: MIM(decay=float("nan")), "decay must be at least 0, got nan"),
-        (lambda: FGSM(keep="worst"), "keep must be 'best' or 'last', got 'worst'"),
+        (lambda: FGSM(keep="worst"), "keep must be 'best', 'last' or 'first', got 'worst'"),
         (lambda: Objective(("a", "a")), "names each task once, got a, a"),
         (lambda: FGSM(objective=Objective("digt"))(helpers.multi(), helpers.batch()), "did you mean 'digit'"),
         (lambda: FGSM(L2(torch.ones(3)))(helpers.multi(), helpers.batch()), "3 values of eps for 6 images"),

@@ -11,12 +11,19 @@ import pytest
 import torch
 from helpers import MODELS, OBJECTIVES
 
-from testudo.attacks.base import Attacked
+from testudo.attacks.base import Attack, Attacked
 from testudo.attacks.objective import Objective
+from testudo.balance.stealthy import Stealthy
 from testudo.data.batch import Batch
 from testudo.registry import ATTACKS, BALANCES, THREATS
 
-GRID = list(itertools.product(ATTACKS.names(), THREATS.names(), OBJECTIVES))
+CORE = ("single", "equal", "minmax", "margin", "targeted")  # for every attack and norm; the rest for two pairs
+PAIRS = (("pgd", "linf"), ("apgd", "l2"))
+GRID = [
+    (name, norm, kind)
+    for name, norm, kind in itertools.product(ATTACKS.names(), THREATS.names(), OBJECTIVES)
+    if (kind in CORE or (name, norm) in PAIRS) and (kind in ("single", "margin") or name not in helpers.ONE_TASK)
+]
 CASES = [(model, *case) for case in GRID for model in MODELS if model == "multi" or case[2] in ("single", "margin")]
 
 
@@ -42,9 +49,9 @@ def changed(attack, **fields):
     return dataclasses.replace(attack, **{key: value for key, value in fields.items() if key in known})
 
 
-def assert_sound(hit: Attacked, data: Batch, names: tuple[str, ...]) -> None:
+def assert_sound(hit: Attacked, data: Batch, attack: Attack) -> None:
     """No NaN anywhere, shapes, dtype and device as promised."""
-    n = len(data)
+    n, names = len(data), attack.objective.tasks
     assert hit.images.shape == data.images.shape
     assert hit.images.device == data.images.device
     assert hit.images.is_contiguous()
@@ -54,7 +61,9 @@ def assert_sound(hit: Attacked, data: Batch, names: tuple[str, ...]) -> None:
     assert hit.weights.shape == (n, len(names))
     for values in (hit.images, hit.loss, hit.weights, *hit.task_loss.values()):
         assert values.isfinite().all()
-    assert (hit.weights >= 0).all()
+    assert attack.objective.balance.signed or (hit.weights >= 0).all()
+    assert hit.decided.dtype == torch.bool
+    assert hit.decided.shape == (n,)
     for values in hit.task_loss.values():
         assert values.shape == (n,)
 
@@ -67,12 +76,12 @@ def assert_same(one: Attacked, other: Attacked, index: slice | torch.Tensor = sl
         torch.testing.assert_close(mine[index], its, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("keep", ["best", "last", "first"])
 def test_result_is_inside_and_is_what_the_model_says_of_it(case, keep):
     model, attack = case
     attack, data = changed(attack, keep=keep), helpers.batch()
     hit = attack(helpers.exact(model), data)
-    assert_sound(hit, data, attack.objective.tasks)
+    assert_sound(hit, data, attack)
     assert hit.images.dtype == data.images.dtype
     helpers.assert_inside(hit.images, data.images, attack.threat)
     for name, values in helpers.fresh_losses(model, hit, data, attack.objective).items():
@@ -89,7 +98,7 @@ def test_best_is_never_below_clean_and_never_below_last(case):
     assert (best >= last - 1e-6 * last.abs()).all()
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("keep", ["best", "last", "first"])
 def test_no_eps_no_change(multi, keep):
     model, attack = multi
     data = helpers.batch()
@@ -97,7 +106,7 @@ def test_no_eps_no_change(multi, keep):
     for step in (None, 0.1):
         hit = changed(attack, threat=ball, keep=keep, step=step)(helpers.exact(model), data)
         assert torch.equal(hit.images, data.images)
-        assert_sound(hit, data, attack.objective.tasks)
+        assert_sound(hit, data, attack)
 
 
 def test_same_seed_same_result(multi):
@@ -113,7 +122,7 @@ def test_other_seed_other_result(name, norm):
     one, other = (
         helpers.attack(name, threat=helpers.threat(norm), keep="last", seed=seed)(model, data).images for seed in (0, 1)
     )
-    assert ((one != other).flatten(1).any(1)).all()
+    assert (one != other).any()  # a step of one value, as in L1, may reach the same corner from every start
 
 
 def test_an_example_does_not_know_its_batch_in_float64(multi):
@@ -139,46 +148,47 @@ def test_an_example_hardly_knows_its_batch_in_float32(multi):
 
 
 @pytest.mark.parametrize("size", [0, 1])
-@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("keep", ["best", "last", "first"])
 def test_small_batches(multi, size, keep):
     model, attack = multi
     data = helpers.batch(6)[:size]
     hit = changed(attack, keep=keep)(helpers.exact(model), data)
-    assert_sound(hit, data, attack.objective.tasks)
+    assert_sound(hit, data, attack)
     assert attack.perturb(model, data).shape == data.images.shape
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("keep", ["best", "last", "first"])
 @pytest.mark.parametrize("factor", [0.0, 1e-30, 1e4, 1e12])
 def test_flat_and_steep_models(multi, keep, factor):
     model, attack = multi
     model.module = helpers.Scaled(model.module, factor)
     data = helpers.batch()
     hit = changed(attack, keep=keep)(helpers.exact(model), data)
-    assert_sound(hit, data, attack.objective.tasks)
+    assert_sound(hit, data, attack)
     helpers.assert_inside(hit.images, data.images, attack.threat)
 
 
 @pytest.mark.parametrize("kind", BALANCES.names())
-@pytest.mark.parametrize("name", ATTACKS.names())
+@pytest.mark.parametrize("name", [name for name in ATTACKS.names() if name not in helpers.ONE_TASK])
 def test_a_task_without_a_label_is_as_if_it_were_not_attacked(name, kind):
     """Trap of min-max: a task that cannot be hurt is always the one hurt least, and would take all the weight."""
     model, data = helpers.exact(helpers.multi().double()), helpers.batch(dtype=torch.float64)
     none = Batch(data.images, {**data.targets, "digit": torch.full((6,), -1)}, data.ids)
-    attack = helpers.attack(name, threat=helpers.threat("linf", 0.3), steps=6)
+    how = Stealthy(("angle",)) if kind == "stealthy" else helpers.balance(kind)
+    ball = helpers.threat("linf", 0.3)
     with_it, without = (
-        dataclasses.replace(attack, objective=Objective(tasks, helpers.balance(kind)))(model, none)
+        helpers.attack(name, threat=ball, steps=6, objective=Objective(tasks, how))(model, none)
         for tasks in (("digit", "angle", "signs"), ("angle", "signs"))
     )
     torch.testing.assert_close(with_it.images, without.images, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("keep", ["best", "last"])
+@pytest.mark.parametrize("keep", ["best", "last", "first"])
 def test_nothing_labelled(multi, keep):
     model, attack = multi
     data = helpers.unlabelled()
     hit = changed(attack, keep=keep)(helpers.exact(model), data)
-    assert_sound(hit, data, attack.objective.tasks)
+    assert_sound(hit, data, attack)
     helpers.assert_inside(hit.images, data.images, attack.threat)
     assert all((values == 0).all() for values in hit.task_loss.values())
     if keep == "best":
@@ -218,7 +228,6 @@ def test_half_precision_images_and_models_stay_inside_the_ball(name, precision):
             hit = attack(model, half)
             assert hit.images.dtype == torch.float32
             helpers.assert_inside(hit.images, half.images, attack.threat)
-            for task, values in helpers.fresh_losses(
-                helpers.multi(), hit, half, helpers.objective("equal", model)
-            ).items():
+            how = helpers.named(attack.objective)
+            for task, values in helpers.fresh_losses(helpers.multi(), hit, half, how).items():
                 torch.testing.assert_close(hit.task_loss[task], values, rtol=1e-4, atol=1e-5)

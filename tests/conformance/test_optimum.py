@@ -21,7 +21,7 @@ from testudo.registry import ATTACKS, THREATS
 from testudo.tasks.classification import Classification
 from testudo.tasks.regression import Regression
 
-DUAL = {math.inf: 1, 2: 2}
+DUAL = {math.inf: 1, 2: 2, 1: math.inf}
 SMALL = (1, 2, 2)
 
 
@@ -68,6 +68,9 @@ def solve(gain, clean, ball):
         free = LinearConstraint([[0.0] * len(clean)], -math.inf, math.inf)
         box = Bounds((-clean).clip(-ball.eps), (1 - clean).clip(max=ball.eps))
         return -milp(-gain, bounds=box, constraints=free).fun
+    if ball.p == 1:  # the move split in what is added and what is taken
+        spent = LinearConstraint([[1.0] * 2 * len(clean)], -math.inf, ball.eps)
+        return -milp([*-gain, *gain], bounds=Bounds(0, [*1 - clean, *clean]), constraints=spent).fun
     norm = NonlinearConstraint(lambda d: d @ d, -math.inf, ball.eps**2, jac=lambda d: [2 * d])
     found = minimize(lambda d: -gain @ d, 0.1 * clean * 0, jac=lambda d: -gain, bounds=bounds, constraints=norm)
     assert found.success
@@ -78,7 +81,9 @@ def attack(name, ball, objective):
     return helpers.attack(name, threat=ball, objective=objective, steps=40, step=ball.eps / 4 or None)
 
 
-GRID = list(itertools.product(ATTACKS.names(), THREATS.names()))
+# FAB stops at the boundary, and those that take no gradients climb by chance: an optimum is not what they are for.
+CLIMBERS = [name for name in ATTACKS.names() if name not in (*helpers.ONE_TASK, *helpers.BLIND)]
+GRID = list(itertools.product(CLIMBERS, THREATS.names()))
 
 
 @pytest.mark.parametrize(("name", "norm"), GRID)
@@ -117,8 +122,9 @@ def test_optimum_where_the_box_cuts_the_ball(name, norm, eps):
     gain = gains(net, data)["height"].numpy()
     flat = data.images.flatten(1).numpy()
     best = torch.tensor([solve(g, c, ball) for g, c in zip(gain, flat, strict=True)])
-    # One step cannot follow the bent edge of an L2 ball cut by the box: it is held to half.
-    share = 0.99 if norm == "linf" or hit.backwards > 1 else 0.5
+    # One step cannot follow the bent edge of an L2 ball cut by the box: it is held to half; in L1, where it
+    # moves few values by all of eps, to a tenth.
+    share = 0.99 if norm == "linf" or hit.backwards > 1 else {"l2": 0.5, "l1": 0.1}[norm]
     assert (hit.loss - clean >= share * best).all()
     assert (hit.loss - clean <= best * (1 + 1e-5)).all()
 

@@ -9,7 +9,9 @@ from testudo.errors import TestudoError
 from testudo.evaluation.metrics import METRICS
 from testudo.registry import TASKS
 from testudo.tasks.classification import Classification, MultiLabel
+from testudo.tasks.dense import Depth, Normals
 from testudo.tasks.regression import Regression
+from testudo.tasks.segmentation import Segmentation
 
 CASES = {
     "classification": Classification("t", classes=4),
@@ -17,6 +19,10 @@ CASES = {
     "multilabel": MultiLabel("t", labels=("a", "b", "c")),
     "regression": Regression("t", mean=3.0, std=2.0),
     "regression-l2": Regression("t", outputs=2, loss_kind="l2", mean=-1.0, std=0.5),
+    "segmentation": Segmentation("t", classes=4),
+    "depth": Depth("t"),
+    "normals": Normals("t"),
+    "normals-cosine": Normals("t", loss_kind="cosine"),
 }
 ADDITIVE = [name for name, task in CASES.items() if task.metric_name in ("accuracy", "error")]
 
@@ -33,6 +39,8 @@ def task(request):
 def labels(task, n=12, unknown=True, seed=0):
     """Labels of which the second is unknown and the third half known."""
     g = torch.Generator().manual_seed(seed)
+    if task.dense:
+        return maps(task, n, unknown, g)
     if isinstance(task, Classification):
         target = torch.randint(0, task.classes, (n,), generator=g)
         if unknown:
@@ -51,8 +59,22 @@ def labels(task, n=12, unknown=True, seed=0):
     return target
 
 
+def maps(task, n, unknown, generator):
+    """The labels of 3 x 4 pixels."""
+    if isinstance(task, Segmentation):
+        target, nothing = torch.randint(0, task.classes, (n, 3, 4), generator=generator), task.ignore
+    elif isinstance(task, Depth):
+        target, nothing = torch.rand(n, 1, 3, 4, generator=generator) * 9 + 1, torch.nan
+    else:
+        target, nothing = task.as_label(torch.randn(n, 3, 3, 4, generator=generator)), torch.nan
+    if unknown:
+        target[1], target[2, ..., :2] = nothing, nothing
+    return target
+
+
 def outputs(task, n=12, seed=0, dtype=torch.float32):
-    return torch.randn(n, task.channels, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    shape = (n, task.channels, 3, 4) if task.dense else (n, task.channels)
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def test_losses_are_per_example_and_masked(task):
@@ -169,30 +191,30 @@ def test_metric_is_the_mean_score(name):
 
 
 def test_record_holds_what_the_metric_needs(task):
-    """Two predictions of one record have one score; predictions of different scores differ in their records."""
+    """As many numbers as stated; of one example alone, they give its score (AUROC has none of one example)."""
     prediction, target = outputs(task), labels(task)
-    record = task.record(prediction, target)
-    width = {"accuracy": 2, "auroc": 2 * task.channels, "error": 2 * task.channels}[task.metric_name]
-    assert record.shape == (12, width)
-    first, second = record[:, : width // 2], record[:, width // 2 :]
-    if task.metric_name == "accuracy":
-        score = (first == second)[:, 0].float()
-        assert second[1] == -1
-    elif task.metric_name == "error":
-        score = (first - second).abs().nanmean(1)
-    else:
-        assert torch.equal(first, prediction)
-        score = ((first > 0) == (second == 1)).float().where(~second.isnan(), torch.nan).nanmean(1)
-    known = task.valid(target)
-    torch.testing.assert_close(score[known], task.score(prediction, target)[known])
+    record, valid = task.record(prediction, target), task.valid(target)
+    both = 2 * task.channels
+    widths = {"accuracy": 2, "auroc": both, "error": both, "miou": task.channels**2, "aerr": 3, "mdist": 2}
+    assert record.shape == (12, widths[task.metric_name])
+    if task.metric_name == "auroc":
+        assert torch.equal(record[:, : task.channels], prediction)
+        return
+    for index in valid.nonzero()[:, 0].tolist():
+        alone = METRICS[task.metric_name].compute(record[index : index + 1].double().numpy(), None)
+        assert float(alone) == pytest.approx(float(task.score(prediction, target)[index]), rel=1e-5)
 
 
 def test_good_predictions_score_better_and_lose_less(task):
     target = labels(task, unknown=False)
     if isinstance(task, Classification):
         good = torch.nn.functional.one_hot(target, task.classes).float() * 8 - 4
+    elif isinstance(task, Segmentation):
+        good = torch.nn.functional.one_hot(target, task.classes).movedim(3, 1).float() * 8 - 4
     elif isinstance(task, MultiLabel):
         good = target * 8 - 4
+    elif task.dense:
+        good = target
     else:
         good = (target.reshape(12, -1) - task.mean) / task.std
     assert (task.loss(good, target) < task.loss(-3 * good - 1, target)).all()
@@ -223,6 +245,23 @@ WRONG = {
         (torch.tensor([1]), "must be floats of shape"),
         (torch.tensor([[1.0, 2.0]]), "must be floats of shape"),
         (torch.tensor([1.0, -torch.inf]), "must be finite, or NaN where unknown; found infinity"),
+    ],
+    "segmentation": [
+        (torch.zeros(2, 3, 4), r"must be integers of shape \(N, H, W\)"),
+        (torch.zeros(2, 1, 3, 4, dtype=torch.long), "must be integers of shape"),
+        (torch.full((1, 2, 2), 4), r"label 4 is out of range \(allowed: 0 to 3, 255 = unknown\)"),
+        (torch.full((1, 2, 2), -1), "label -1 is out of range"),
+    ],
+    "depth": [
+        (torch.ones(2, 3, 4), r"must be floats of shape \(N, 1, H, W\)"),
+        (torch.ones(2, 1, 3, 4, dtype=torch.long), "must be floats"),
+        (torch.zeros(2, 1, 3, 4), "depth 0 must be above 0 and finite, or NaN where unknown"),
+        (torch.full((2, 1, 3, 4), torch.inf), "depth inf must be"),
+    ],
+    "normals": [
+        (torch.ones(2, 1, 3, 4), r"must be floats of shape \(N, 3, H, W\)"),
+        (torch.ones(2, 3, 3, 4), r"must have length 1, or be NaN \(unknown\); found 1.73"),
+        (torch.zeros(2, 3, 3, 4), "found 0"),
     ],
 }
 

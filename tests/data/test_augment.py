@@ -63,9 +63,9 @@ def test_an_example_is_changed_alike_in_any_batch(augment):
 @pytest.mark.parametrize("augment", [Augment(crop=2, flip=True), ALL], ids=str)
 def test_dense_floats_move_with_the_image(augment):
     plain = batch_of()
-    batch = Batch(plain.images, {"depth": plain.images[:, 0], "normal": plain.images})
+    batch = Batch(plain.images, {"depth": plain.images[:, 0], "picture": plain.images})
     out = augment(batch, 0, 1)
-    for name, image in (("depth", out.images[:, 0]), ("normal", out.images)):
+    for name, image in (("depth", out.images[:, 0]), ("picture", out.images)):
         known = ~out.targets[name].isnan()
         assert 0.2 < known.float().mean() < 1
         assert torch.allclose(out.targets[name][known], image[known])
@@ -113,3 +113,19 @@ def test_dense_targets_of_another_size_are_refused():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(TestudoError, match="augment: "):
         Augment(**wrong)
+
+
+def test_vectors_change_the_sign_of_their_x_where_the_image_is_mirrored():
+    """A gradient is a vector: that of the mirrored image is the mirrored one's, x negated."""
+    plain = batch_of(40, (6, 7))
+    grey = plain.images[:, 0]
+    slope = torch.stack([grey.roll(-1, 2) - grey.roll(1, 2), grey.roll(-1, 1) - grey.roll(1, 1)], 1)
+    out = Augment(flip=True)(Batch(plain.images, {"normal": slope, "other": slope}), 0, 0)
+    new = out.images[:, 0]
+    assert torch.equal(out.targets["normal"][:, 0], new.roll(-1, 2) - new.roll(1, 2))
+    assert torch.equal(out.targets["normal"][:, 1], new.roll(-1, 1) - new.roll(1, 1))
+    mirrored = (new != grey).flatten(1).any(1)
+    assert 10 < int(mirrored.sum()) < 30
+    assert torch.equal(out.targets["other"][mirrored, 0], -out.targets["normal"][mirrored, 0])
+    named = Augment(flip=True, vectors=("other",))(Batch(plain.images, {"other": slope}), 0, 0)
+    assert torch.equal(named.targets["other"], out.targets["normal"])

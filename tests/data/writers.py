@@ -128,3 +128,58 @@ def birds(folder, count=30):
     }
     pl.DataFrame(table).write_parquet(folder / "birds.parquet")
     return str(folder / "birds.parquet")
+
+
+def nyuv2_images(root, train=40, test=4, size=(24, 32)):
+    """The image layout: colours, depth in 8 bits and 13 classes, one pixel of each unknown."""
+    for part, count in (("train", train), ("val", test)):
+        for index, image in enumerate(pixels(count, 1 if part == "train" else 2, size)):
+            depth, label = 60 + image[..., 0] // 8 + np.arange(size[1], dtype=np.uint8), image[..., 1] % 13
+            depth[3, 4], label[5, 6] = 0, 255
+            for kind, ending, array in (("image", "jpg", image), ("depth", "png", depth), ("label13", "png", label)):
+                folder = Path(root) / part / kind
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{index}.{ending}").write_bytes(encoded(array, "JPEG" if ending == "jpg" else "PNG"))
+    return Path(root)
+
+
+def nyuv2_arrays(root, train=40, test=4, size=(24, 32)):
+    """The layout of arrays; one pixel of each unknown."""
+    for part, count in (("train", train), ("val", test)):
+        for index, image in enumerate(pixels(count, 3 if part == "train" else 4, size)):
+            normal = image - 127.5
+            arrays = {
+                "image": image / 255,
+                "label": image[..., 1] % 13.0,
+                "depth": image[..., :1] / 50 + 1.0,
+                "normal": normal / np.linalg.norm(normal, axis=2, keepdims=True),
+            }
+            arrays["label"][5, 6], arrays["depth"][3, 4], arrays["normal"][1, 2] = -1, 0, 0
+            for kind, array in arrays.items():
+                folder = Path(root) / part / kind
+                folder.mkdir(parents=True, exist_ok=True)
+                np.save(folder / f"{index}.npy", array.astype(np.float32))
+    return Path(root)
+
+
+def nih(root, patients=30, published=False):
+    """Up to three 20x20 grey images of each patient, named and labelled as NIH does."""
+    root, rows = Path(root), []
+    images = iter(pixels(3 * patients, 5, (20, 20)))
+    for patient in range(1, patients + 1):
+        for visit in range(1 + patient % 3):
+            name = f"{patient:08d}_{visit:03d}.png"
+            folder = root / (f"images_{1 + patient % 2:03d}/images" if published else "images")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(encoded(next(images)[..., 0]))
+            rows.append(
+                {
+                    "Image Index": name,
+                    "Finding Labels": ("No Finding", "Hernia", "Mass|Edema", "Edema")[patient % 4],
+                    "Patient ID": patient,
+                    "Patient Age": 411 if patient == 7 else 30 + patient,
+                    "Patient Gender": "FM"[patient % 2],
+                }
+            )
+    write_csv(root / ("Data_Entry_2017.csv" if published else "sample_labels.csv"), rows)
+    return root

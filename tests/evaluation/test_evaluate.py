@@ -23,7 +23,7 @@ from testudo.data.loader import Loader
 from testudo.errors import TestudoError
 from testudo.evaluation.columns import ROWS, read_rows
 from testudo.evaluation.evaluate import Evaluation, describe, evaluate
-from testudo.evaluation.metrics import summarise
+from testudo.evaluation.summarise import summarise
 from testudo.run import train
 
 ATTACKS = {"clean": None, "pgd": PGD(Linf(0.06), steps=3), "mim": MIM(L2(0.3), Objective(("digit",)), steps=2)}

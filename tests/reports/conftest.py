@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from testudo.evaluation.columns import ROWS
-from testudo.evaluation.metrics import summarise
 from testudo.evaluation.significance import comparisons
+from testudo.evaluation.summarise import summarise
 from testudo.reports.results import Results
 from testudo.reports.study import Gallery, Study
 

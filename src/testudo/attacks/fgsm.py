@@ -20,5 +20,5 @@ class FGSM(Attack):
 
     def search(self, problem: Problem) -> Tensor:
         """Step to the edge of the ball."""
-        direction = self.threat.direction(problem.gradient(problem.clean))
-        return problem.project(problem.clean + direction * self.threat.radius(problem.clean))
+        direction = problem.threat.direction(problem.gradient(problem.clean), problem.clean)
+        return problem.project(problem.clean + direction * problem.threat.radius(problem.clean))

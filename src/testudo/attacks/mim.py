@@ -45,10 +45,11 @@ class MIM(Attack):
 
     def search(self, problem: Problem) -> Tensor:
         """Climb for ``steps`` steps from the clean images."""
-        length = step_length(self.step, self.threat.radius(problem.clean), 1 / self.steps)
         images, velocity = problem.clean, torch.zeros_like(problem.clean)
         for _ in range(self.steps):
             # Over the 1-norm times the number of values: over the mean magnitude.
+            length = step_length(self.step, problem.threat.radius(images), 1 / self.steps)
             velocity = self.decay * velocity + unit(problem.gradient(images), 1) * images[0].numel()
-            images = problem.project(images + length * self.threat.direction(velocity))
+            images = problem.project(images + length * problem.threat.direction(velocity, images))
+            images, velocity = problem.drop(images, velocity)
         return images

@@ -60,9 +60,9 @@ class PGD(Attack):
 
     def search(self, problem: Problem) -> Tensor:
         """Climb for ``steps`` steps."""
-        length = step_length(self.step, self.threat.radius(problem.clean), 2.5 / self.steps)
         images = problem.start(random=self.random_start)
         for _ in range(self.steps):
-            direction = self.threat.direction(problem.gradient(images))
-            images = problem.project(images + length * direction)
+            length = step_length(self.step, problem.threat.radius(images), 2.5 / self.steps)
+            direction = problem.threat.direction(problem.gradient(images), images)
+            (images,) = problem.drop(problem.project(images + length * direction))
         return images

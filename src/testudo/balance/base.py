@@ -24,6 +24,7 @@ class Balance(ABC):
     """
 
     needs: ClassVar[Literal["nothing", "losses", "gramian"]] = "losses"  # what its weights depend on
+    signed: ClassVar[bool] = False  # whether a weight may be negative
 
     @abstractmethod
     def start(self, clean_losses: Tensor, tasks: Sequence[str] = ()) -> State:
@@ -37,9 +38,13 @@ class Balance(ABC):
 
     @abstractmethod
     def weigh(self, state: State, losses: Tensor, gramian: Tensor | None = None) -> tuple[Tensor, State]:
-        """Weights (*B, K), none negative, for this step's ``losses`` (*B, K), and the next state.
+        """Weights (*B, K) for this step's ``losses`` (*B, K), and the next state.
 
-        ``gramian`` (*B, K, K) holds the inner products of the tasks' gradients, for balances that need it.
+        None is negative unless the class says ``signed``. Every tensor of the state has shape (*B, ...), so that
+        ``state[key][rows]`` is the state of those examples.
+
+        ``gramian`` (*B, K, K) holds the inner products of the tasks' gradients, for balances that need it;
+        best in float64, since squares of small gradients underflow float32.
         """
 
     def merit(self, state: State, losses: Tensor) -> Tensor:

@@ -41,7 +41,8 @@ class MinMax(Balance):
 
     Args:
         scale: ``"relative"`` (default): r = (L - L0) / L0, the increase over the clean loss L0, so that tasks
-            on different scales are compared; ``"raw"``: r = L, the paper's equation 2.
+            on different scales are compared; ``"raw"``: r = L, the paper's equation 2. With the other defaults
+            these are the presets ``relative`` and ``paper``.
         rate: the step of the weights (the paper prints none; 1/30 comes from our sweep).
         gamma: the pull towards equal weights.
         floor: clean losses below this count as this in the relative increase. A well-fitted classifier's are

@@ -13,10 +13,10 @@ from tyro.conf import Positional
 from testudo.errors import TestudoError
 from testudo.evaluation.columns import ATTACK
 from testudo.evaluation.evaluate import Evaluation
-from testudo.evaluation.metrics import summarise
 from testudo.evaluation.seal import sealed
 from testudo.evaluation.significance import Comparison
 from testudo.evaluation.significance import compare as compare_rows
+from testudo.evaluation.summarise import summarise
 from testudo.progress import meter
 from testudo.reports.wording import between, number, p_values, signed
 from testudo.run import Run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -24,12 +23,14 @@ class Augment:
     and dense labels unknown (255 for integers, NaN for floats), so nothing there is learned. Images and
     float labels are interpolated bilinearly (a pixel with an unknown neighbour that counts is unknown),
     integer labels take the nearest. A target is dense if it has three or more dimensions, (N, H, W) or
-    (N, C, H, W). Label values are moved, never changed: vectors do not turn with the image.
+    (N, C, H, W). Label values are moved, never changed, but for the first component of ``vectors``.
 
     Args:
         crop: shift by up to so many whole pixels each way, that is, pad by so many and crop at random.
         flip: mirror left and right, half of the time.
         scale: zoom by a factor drawn evenly from this range about the centre; above 1 enlarges.
+        vectors: names of dense targets, (N, C, H, W), whose first component points to the right: it changes its
+            sign where the image is mirrored. By default what the package's data sets call surface normals.
 
     Raises:
         TestudoError: a negative crop, or a range that is not 0 < low <= high.
@@ -42,6 +43,7 @@ class Augment:
     crop: int = 0
     flip: bool = False
     scale: tuple[float, float] = (1.0, 1.0)
+    vectors: tuple[str, ...] = ("normal",)
 
     def __post_init__(self) -> None:
         if self.crop < 0:
@@ -55,26 +57,30 @@ class Augment:
         if not len(batch):
             return batch
         height, width = batch.images.shape[2:]
-        rows, columns = self._coordinates(batch.ids, (height, width), seed, epoch)
-        targets: Mapping[str, Tensor] = {
+        rows, columns, mirror = self._coordinates(batch.ids, (height, width), seed, epoch)
+        targets = {
             name: self._dense(name, values, rows, columns) if values.dim() >= 3 else values
             for name, values in batch.targets.items()
         }
+        targets |= {name: _mirrored(targets[name], mirror) for name in self.vectors if name in targets}
         images = _bilinear(batch.images, rows, columns, 0.0).clamp(0, 1)  # weights may add up to 1 + 1e-7
         return Batch(images, targets, batch.ids)
 
-    def _coordinates(self, ids: Tensor, size: tuple[int, int], seed: int, epoch: int) -> tuple[Tensor, Tensor]:
-        """The source rows (N, H) and columns (N, W) of each output pixel: every change acts along the axes."""
+    def _coordinates(self, ids: Tensor, size: tuple[int, int], seed: int, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The source rows (N, H) and columns (N, W) of each output pixel, as every change acts along the axes.
+
+        With them (N, 1), -1 where the image is mirrored and else 1.
+        """
         draws = uniform(ids, (4,), seed, epoch, STREAM)
         shift = (draws[:, :2] * (2 * self.crop + 1)).floor() - self.crop
         low, high = self.scale
         zoom = (low + (high - low) * draws[:, 3])[:, None]
-        mirror = torch.where(draws[:, 2] < 0.5, -1.0, 1.0)[:, None] if self.flip else 1.0
+        mirror = torch.where((draws[:, 2] < 0.5) & self.flip, -1.0, 1.0)[:, None]
         middle = [(length - 1) / 2 for length in size]
         out = [torch.arange(length, device=ids.device) - m for length, m in zip(size, middle, strict=True)]
         rows = out[0] / zoom + middle[0] + shift[:, :1]
         columns = mirror * out[1] / zoom + middle[1] + shift[:, 1:]
-        return rows, columns
+        return rows, columns, mirror
 
     def _dense(self, name: str, values: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         size = (rows.shape[1], columns.shape[1])
@@ -86,6 +92,12 @@ class Augment:
         else:
             moved = _pick(flat, (rows + 0.5).floor(), (columns + 0.5).floor(), UNLABELLED_PIXEL)
         return moved.reshape(values.shape)
+
+
+def _mirrored(vectors: Tensor, mirror: Tensor) -> Tensor:
+    """(N, C, ...) with the first component times ``mirror`` (N, 1)."""
+    first = vectors[:, :1] * mirror.reshape(-1, *([1] * (vectors.dim() - 1))).to(vectors.dtype)
+    return torch.cat([first, vectors[:, 1:]], 1)
 
 
 def _pick(x: Tensor, rows: Tensor, columns: Tensor, outside: float) -> Tensor:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -15,6 +13,7 @@ from testudo.data.derived import Relabel
 from testudo.data.hub import hub_files, read_hub
 from testudo.data.images import Files, Stored, is_jpeg
 from testudo.data.pickles import read_batches
+from testudo.data.place import place
 from testudo.data.splits import share, stratified
 from testudo.errors import TestudoError
 from testudo.tasks.classification import Classification
@@ -22,7 +21,6 @@ from testudo.tasks.task import Task
 
 SHAPE = (3, 32, 32)
 PUBLISHED = {"train": 50_000, "test": 10_000}
-DATA_ENV, DATA_HOME = "TESTUDO_DATA", "../shared/data"
 
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 FINE = tuple(
@@ -101,7 +99,7 @@ class _Cifar(DataSet):
 
     def _published(self, part: str) -> Examples:
         """All images of the published ``part`` that are here, not decoded where they come encoded."""
-        root = self._root()
+        root = place(self.name, self.root, self.name, f"{self.folder} or of Parquet files")
         files = hub_files(root, part)
         for folder in (root / self.folder, root):
             if any((folder / file).is_file() for files_ in self.batches.values() for file in files_):
@@ -121,17 +119,6 @@ class _Cifar(DataSet):
             except TestudoError as error:
                 raise TestudoError(f"{self.name}: {str(root)!r}, {part}: {error}") from error
         return examples
-
-    def _root(self) -> Path:
-        root = Path(self.root) if self.root else Path(os.environ.get(DATA_ENV) or DATA_HOME) / self.name
-        if not root.is_dir():
-            how = (
-                f"set its root, or {DATA_ENV} to the folder that holds {self.name}/"
-                if not self.root
-                else (f"root must be the folder of {self.folder} or of Parquet files")
-            )
-            raise TestudoError(f"{self.name}: no folder {str(root)!r}; {how}")
-        return root
 
 
 @dataclass(frozen=True)

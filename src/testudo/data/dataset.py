@@ -27,7 +27,8 @@ class Examples:
 
     Args:
         images: where the pixels are.
-        targets: by task name, each with N as its first dimension.
+        targets: by task name, each with N as its first dimension; maps may lie here as uint8 or float16, a batch
+            has int64 and float32.
         ids: (N,) int64, all different; they stay the same in every load, whatever else is loaded.
         note: what was done to or left out of the published images, for reports; empty where nothing.
 
@@ -67,7 +68,7 @@ class Examples:
     def batch(self, indices: Tensor | Sequence[int]) -> Batch:
         """The examples at ``indices``, in that order, images as floats in [0, 1]."""
         picked = torch.as_tensor(indices, dtype=torch.int64)
-        targets = {name: values[picked] for name, values in self.targets.items()}
+        targets = {name: _widened(values[picked]) for name, values in self.targets.items()}
         return Batch(self.images.read(picked), targets, self.ids[picked])
 
     def take(self, indices: Tensor | Sequence[int], note: str = "") -> Examples:
@@ -162,6 +163,12 @@ class DataSet(ABC):
     @abstractmethod
     def labelled(self) -> tuple[Task, ...]:
         """The tasks whose labels come with the images."""
+
+
+def _widened(values: Tensor) -> Tensor:
+    """Targets as tasks want them: integers of 64 bits, floats of at least 32."""
+    wide = {torch.uint8: torch.int64, torch.float16: torch.float32}.get(values.dtype)
+    return values if wide is None else values.to(wide)
 
 
 def joined(*notes: str) -> str:

@@ -15,6 +15,7 @@ from testudo.data.dataset import DataSet, Examples
 from testudo.errors import TestudoError, one_line
 from testudo.registry import DATA
 from testudo.tasks.classification import Classification, MultiLabel
+from testudo.tasks.segmentation import Segmentation
 from testudo.tasks.task import Task
 
 
@@ -31,7 +32,7 @@ class SplitReport:
     """What is in a split.
 
     ``labels`` gives for each task how often each class, or each label, occurs ("unknown" among them), or
-    the least, mean and greatest number.
+    the least, mean and greatest number; for a segmentation the shares of pixels.
     """
 
     split: str
@@ -140,6 +141,8 @@ def _report(split: str, examples: Examples, tasks: tuple[Task, ...]) -> SplitRep
 
 
 def _counts(task: Task, target: Tensor) -> dict[str, float]:
+    if isinstance(task, Segmentation):
+        return _shares(task, target)
     known = task.valid(target)
     unknown: dict[str, float] = {"unknown": int((~known).sum())} if not known.all() else {}
     if isinstance(task, Classification):
@@ -148,10 +151,20 @@ def _counts(task: Task, target: Tensor) -> dict[str, float]:
         return {**dict(zip(names, counts, strict=True)), **unknown}
     if isinstance(task, MultiLabel):
         return {**dict(zip(task.labels, (target == 1).sum(0).tolist(), strict=True)), **unknown}
-    numbers = target[~target.isnan()].double()
+    numbers = target[~target.isnan()]
     if not len(numbers):
         return unknown
-    return {"least": float(numbers.min()), "mean": float(numbers.mean()), "greatest": float(numbers.max()), **unknown}
+    mean = float(numbers.mean(dtype=torch.float64))
+    return {"least": float(numbers.min()), "mean": mean, "greatest": float(numbers.max()), **unknown}
+
+
+def _shares(task: Segmentation, target: Tensor) -> dict[str, float]:
+    """The share of each class among the known pixels, and of the unknown among all."""
+    counts = sum((row[task.known(row)].long().bincount(minlength=task.classes) for row in target), torch.zeros(1))
+    names = task.labels or tuple(str(index) for index in range(task.classes))
+    known = float(counts.sum())
+    shares = (counts / max(known, 1)).tolist()
+    return {**dict(zip(names, shares, strict=True)), "unknown": 1 - known / max(target.numel(), 1)}
 
 
 def _duplicates(loaded: Mapping[str, Examples]) -> list[str]:
@@ -177,6 +190,8 @@ def _words(task: Task, target: Tensor) -> str:
         value = task.labels[int(target)] if task.labels else str(int(target))
     elif isinstance(task, MultiLabel):
         value = ", ".join(name for name, flag in zip(task.labels, target.tolist(), strict=True) if flag == 1) or "none"
+    elif task.dense:
+        value = task.tell(target[None])[0]
     else:
         value = ", ".join(f"{number:.4g}" for number in torch.atleast_1d(target).flatten()[:3].tolist())
     return f"{task.name}: {value}"

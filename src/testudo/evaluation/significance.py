@@ -13,7 +13,7 @@ from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
 
 from testudo.errors import TestudoError, unknown
 from testudo.evaluation.columns import Column, Key, columns
-from testudo.evaluation.metrics import bootstrap, interval
+from testudo.evaluation.summarise import bootstrap, interval
 
 COMPARISONS = pl.Schema({
     "group": pl.String, "counterpart": pl.String, "task": pl.String, "attack": pl.String, "metric": pl.String,

@@ -35,7 +35,8 @@ class Encoder(ABC):
     """A network from images (N, C, H, W) to a feature map (N, features, h, w), as a recipe.
 
     The built module has the attributes ``channels`` (C) and ``features``, the latter being the depth of
-    the last map, before any pooling.
+    the last map, before any pooling. Where that map has the images' own height and width, so that dense tasks can
+    be read off it pixel by pixel, the module says so with ``full_size = True``.
     """
 
     def build(self, channels: int = 3, seed: int = 0) -> nn.Module:

@@ -100,6 +100,25 @@ class Fast(Model):
         self._call = self._compile()
         return outputs
 
+    def features(self, images: Tensor) -> Tensor:
+        """The encoder's last map, which all heads read; never compiled.
+
+        Raises:
+            TestudoError: the model does not tell its encoder from its heads.
+        """
+        part: Any = self._quick
+        if not hasattr(part, "decode"):
+            kind = type(self._source[0]).__name__
+            raise TestudoError(f"gradients at the features need a MultiTaskModel, got {kind} (use gradients='input')")
+        with torch.autocast(images.device.type, enabled=False):
+            return part.features(images)
+
+    def decode(self, features: Tensor, tasks: Iterable[str]) -> dict[str, Tensor]:
+        """What the heads of the named tasks make of :meth:`features`."""
+        part: Any = self._quick
+        with torch.autocast(features.device.type, enabled=False):
+            return part.decode(features, tasks)
+
     def exact(self, images: Tensor, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Outputs in float32 (float64 for a float64 model) whatever ``precision``: what scores come from."""
         with torch.autocast(images.device.type, enabled=False), _without_tf32(images):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -82,8 +82,11 @@ class MultiTaskModel(Model):
     def forward(self, images: Tensor, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Outputs of the named tasks, all by default; raises TestudoError for a task the model lacks."""
         names = chosen(self.tasks, tasks)
-        features = self.features(images)
-        return {name: self.heads[_key(name)](features) for name in names}
+        return self.decode(self.features(images), names)
+
+    def decode(self, features: Tensor, tasks: Iterable[str]) -> dict[str, Tensor]:
+        """What the heads of the named tasks make of the encoder's last map."""
+        return {name: self.heads[_key(name)](features) for name in tasks}
 
     def add_head(self, task: Task, head: nn.Module | None = None) -> None:
         """Predict ``task`` too, with ``head`` (a map from features to outputs) or the task's default one.
@@ -94,8 +97,7 @@ class MultiTaskModel(Model):
         if task.name in self.tasks:
             raise TestudoError(f"the model has a task {task.name!r} already; drop_head({task.name!r}) first")
         if head is None:
-            features: Any = self.encoder.features
-            head = head_for(task, features, self.seed)
+            head = head_for(task, self.encoder, self.seed)
             place = next(self.encoder.parameters(), self.normalise.mean)
             head = head.to(device=place.device, dtype=place.dtype)
         self.heads[_key(task.name)] = head.train(self.training)

@@ -136,7 +136,7 @@ def _dress(axes: Axes, metric: str, norm: str, levels: bool) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(length=3)
     axes.margins(x=0.03)
-    top = {"accuracy": 100.0, "auroc": 1.0}.get(metric)
+    top = {"accuracy": 100.0, "miou": 100.0, "auroc": 1.0}.get(metric)
     axes.set_ylim(0 if top is None else -0.02 * top, None if top is None else 1.02 * top)
 
 

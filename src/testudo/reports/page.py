@@ -38,7 +38,7 @@ def build_page(
     Args:
         folder: where the page goes.
         study: the study, or study.json's contents.
-        summary: ``testudo.evaluation.metrics.summarise`` of its rows, by group.
+        summary: ``testudo.evaluation.summarise.summarise`` of its rows, by group.
         comparisons: ``testudo.evaluation.significance.comparisons`` of its rows.
         gallery: examples to show, see :func:`testudo.reports.study.read_gallery`.
 

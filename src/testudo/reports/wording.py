@@ -11,14 +11,17 @@ METRICS = {
     "accuracy": "accuracy (%)",
     "auroc": "AUROC",
     "error": "mean absolute error",
+    "miou": "mIoU (%)",
+    "aerr": "aErr",
+    "mdist": "mDist (°)",
     "delta_mtl": "Δ_MTL (%)",
     "delta_wor": "Δ_Wor (%)",
 }
-_PERCENT = ("accuracy", "delta_mtl", "delta_wor")
+_PERCENT = ("accuracy", "miou", "delta_mtl", "delta_wor")
 
 
 def scaled(metric: str, value: float) -> float:
-    """``value`` in the unit it is shown in: percent for accuracy and Delta, else as it is."""
+    """``value`` in the unit it is shown in: percent for accuracy, mIoU and Delta, else as it is."""
     return 100 * value if metric in _PERCENT else value
 
 

@@ -12,9 +12,9 @@ import polars as pl
 
 from testudo.errors import TestudoError, one_line
 from testudo.evaluation.columns import read_rows
-from testudo.evaluation.metrics import summarise
 from testudo.evaluation.seal import sealed
 from testudo.evaluation.significance import comparisons
+from testudo.evaluation.summarise import summarise
 from testudo.registry import DATA
 from testudo.reports.page import build_page, write_whole
 from testudo.reports.results import Results

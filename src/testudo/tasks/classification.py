@@ -18,6 +18,20 @@ from testudo.tasks.task import Task, working_precision
 UNLABELLED = -1
 
 
+def ranked(task: Task, logits: Tensor, target: Tensor, known: Tensor, rank: int) -> Tensor:
+    """Of logits (N, classes, ...), the wrong class that is ``rank``-th; ``target`` itself where not ``known``.
+
+    Raises:
+        TestudoError: there are fewer wrong classes than ``rank``.
+    """
+    if not 1 <= rank <= task.rivals:
+        raise TestudoError(f"task {task.name!r} has {task.rivals} wrong classes to aim at, asked for number {rank}")
+    truth = torch.where(known, target, 0).long().unsqueeze(1)
+    wrong = working_precision(logits).scatter(1, truth, -torch.inf)
+    order = wrong.argsort(dim=1, descending=True, stable=True)
+    return torch.where(known, order.select(1, rank - 1).to(target.dtype), target)
+
+
 @dataclass(frozen=True)
 class Classification(Task):
     """One class of ``classes``; targets are (N,) int64, -1 where unknown; metric: accuracy.
@@ -39,6 +53,7 @@ class Classification(Task):
     labels: tuple[str, ...] = ()
 
     metric_name: ClassVar[str] = "accuracy"
+    decision: ClassVar[float | None] = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,9 +69,13 @@ class Classification(Task):
         """One logit per class."""
         return self.classes
 
-    def valid(self, target: Tensor) -> Tensor:
-        """Known labels."""
+    def known(self, target: Tensor) -> Tensor:
+        """(N,) bool: the labels that are known."""
         return target != UNLABELLED
+
+    def valid(self, target: Tensor) -> Tensor:
+        """The same: an example has one label."""
+        return self.known(target)
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(N, classes) logits, (N,) classes -> (N,) in nats."""
@@ -92,6 +111,15 @@ class Classification(Task):
             raise TestudoError(
                 f"task {self.name!r}: label {value} is out of range (allowed: 0 to {self.classes - 1}, -1 = unknown)"
             )
+
+    @property
+    def rivals(self) -> int:
+        """The wrong classes."""
+        return self.classes - 1
+
+    def rival(self, prediction: Tensor, target: Tensor, rank: int) -> Tensor:
+        """(N,) the wrong class with the ``rank``-th largest logit."""
+        return ranked(self, prediction, target, self.valid(target), rank)
 
     def as_label(self, prediction: Tensor) -> Tensor:
         """The winning class."""

@@ -30,6 +30,7 @@ class Task(ABC):
     dense: ClassVar[bool] = False
     metric_name: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
+    decision: ClassVar[float | None] = None  # a score on the wrong side of this is a wrong answer; None: there is none
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -67,6 +68,32 @@ class Task(ABC):
     @abstractmethod
     def as_label(self, prediction: Tensor) -> Tensor:
         """The target that the prediction would be right about: a label for images that have none."""
+
+    def beaten(self, prediction: Tensor, target: Tensor, threshold: float | None = None) -> Tensor:
+        """(N,) bool: the score is on the wrong side of ``threshold``, by default of the task's own decision.
+
+        All False for a task that has no decision and gets no threshold, and where there is no label.
+        """
+        limit = self.decision if threshold is None else threshold
+        if limit is None:
+            return torch.zeros(len(prediction), dtype=torch.bool, device=prediction.device)
+        score = self.score(prediction, target)
+        return score < limit if self.higher_is_better else score > limit
+
+    @property
+    def rivals(self) -> int:
+        """How many wrong answers an attacker may choose from: classes - 1, or 0 where answers are no classes."""
+        return 0
+
+    def rival(self, prediction: Tensor, target: Tensor, rank: int) -> Tensor:
+        """A target like ``target``: the wrong answer that ``prediction`` ranks ``rank``-th, 1 being the nearest.
+
+        It is unknown where ``target`` is.
+
+        Raises:
+            TestudoError: there are fewer wrong answers than ``rank``.
+        """
+        raise TestudoError(f"task {self.name!r} has no wrong classes to aim at; attack it untargeted (targets = 0)")
 
     def describe(self, prediction: Tensor) -> list[str]:
         """What each prediction says, in a few words for people."""
