@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
+import tiny
 import torch
 from PIL import Image
 
 from testudo import cli
+from testudo.data.manifest import Manifest
 from testudo.registry import FAMILIES
 from testudo.run import Run
+from testudo.suite import SUITES
 
 
 def test_train_goes_on_and_says_what_is_next(place, said, tmp_path):
@@ -31,13 +35,15 @@ def test_evaluate_with_each_suite_and_only_once(place, run, said, tmp_path, monk
     code, out, err = said("evaluate", run, "--out", tmp_path / "new" / "rows.parquet")
     assert code == 0
     assert "judging run: 100%, done in" in err  # a plain line, since this is no terminal
-    assert set(pl.read_parquet(tmp_path / "new" / "rows.parquet")["attack"]) == {"clean", "fgsm", "pgd"}
-    assert "pgd" in out
+    assert set(pl.read_parquet(tmp_path / "new" / "rows.parquet")["attack"]) == {
+        *("clean", "fgsm", "pgd", "worst case linf 0.1", "worst case (joint) linf 0.1")
+    }
+    assert "worst case (joint)" in out
     suite = tmp_path / "suite.toml"
     suite.write_text('[attacks.mine]\nkind = "mim"\nsteps = 2\n[attacks.mine.threat]\nkind = "l2"\neps = 0.3\n')
     assert "mine" in said("evaluate", run, "--suite", suite)[1]
     assert "mim20" in said("evaluate", run, "--suite", "fast")[1]
-    monkeypatch.setattr("testudo.run.Evaluation.rows", None)  # nothing is computed again
+    monkeypatch.setattr("testudo.run.Evaluation.batches", None)  # nothing is computed again
     assert said("evaluate", run, "--suite", "fast", "--batch-size", "7")[0] == 0
     assert "run" in set(Run(run).rows({"clean": None})["run"])
 
@@ -158,3 +164,88 @@ def test_mistakes_about_a_run(place, run, refused, said, tmp_path):
 
 def attack_on(place, run, tmp_path):
     return ["attack", run, "--image", place / "images" / "0.png", "--out", tmp_path / "out"]
+
+
+def told_by(out):
+    (item,) = json.loads((out / "predictions.json").read_text())
+    return item
+
+
+CHOSEN = [
+    (("--attack", "fgsm"), "fgsm", "linf", 0.1),  # the recipe's suite has one of this name
+    (("--attack", "mim", "--steps", "3", "--eps", "0.2"), "mim", "linf", 0.2),
+    (("--norm", "l2", "--eps", "1.5", "--steps", "5"), "pgd", "l2", 1.5),
+    (("--attack", "apgd", "--norm", "l1", "--eps", "6", "--steps", "5"), "apgd", "l1", 6.0),
+    (("--attack", "autoattack", "--tasks", "digit", "--steps", "5", "--eps", "0.2"), "autoattack", "linf", 0.2),
+    (("--attack", "pgd", "--norm", "l2", "--eps", "2"), "pgd", "l2", 2.0),
+]
+
+
+@pytest.mark.parametrize("case", CHOSEN, ids=lambda case: " ".join(case[0]))
+def test_attack_by_name_norm_and_steps_stays_in_its_ball_after_rounding(place, run, said, tmp_path, case):
+    words, family, norm, eps = case
+    code, out, _ = said(*attack_on(place, run, tmp_path), *words)
+    assert code == 0
+    assert "8-bit rounding is included" in out
+    assert "1 of 1 then lie within" in out
+    item = told_by(tmp_path / "out")
+    assert (item["attack"]["family"], item["attack"]["norm"]) == (family, norm)
+    assert item["attack"]["eps"] == pytest.approx(eps)
+    hurt, clean = (
+        np.asarray(Image.open(path)).astype(float) / 255
+        for path in (tmp_path / "out" / item["adversarial"], item["image"])
+    )
+    size = np.linalg.norm((hurt - clean).ravel(), {"linf": np.inf, "l2": 2, "l1": 1}[norm])
+    assert item["size"] == pytest.approx(size, rel=1e-4)
+    assert item["inside"]
+    assert 0 < size <= eps + 1e-6
+    with Image.open(tmp_path / "out" / "0.picture.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 800
+
+
+def test_mistakes_about_an_attack(place, run, refused, tmp_path):
+    words = attack_on(place, run, tmp_path)
+    refused("unknown attack 'fsgm'; did you mean 'fgsm'?", *words, "--attack", "fsgm")
+    refused("autoattack attacks one classification task, got digit, parity", *words, "--attack", "autoattack")
+    refused("fgsm has no steps to choose", *words, "--attack", "fgsm", "--steps", "3")
+    refused("--norm l2 needs --eps", *words, "--norm", "l2")
+    refused("unknown threat 'l3'", *words, "--norm", "l3", "--eps", "1")
+    refused("steps and restarts must be at least 1", *words, "--steps", "0")
+    refused("worst_case needs attacks by name", *words, "--attack", "worst_case")
+
+
+SUITE_MISTAKES = [
+    (
+        'kind = "apgd"\ntargets = 12\nobjective = { tasks = ["digit"] }',
+        "targets must be at most 9 for task 'digit', got 12",
+    ),
+    ('kind = "apgd"\nobjective = { tasks = ["digits"] }', "unknown task 'digits'; did you mean 'digit'?"),
+    ('kind = "autoattack"', "autoattack attacks one classification task, got digit, parity"),
+    ('kind = "pgd"\nthreat = { kind = "linf", eps = 0.1, mask = [true] }', "mask"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), SUITE_MISTAKES)
+def test_a_suite_that_the_model_cannot_be_given_is_one_line_before_any_work(run, refused, tmp_path, text, message):
+    suite = tmp_path / "suite.toml"
+    suite.write_text(f"[attacks.mine]\n{text}\n")
+    before = set((run / "rows").iterdir())
+    refused(message, "evaluate", run, "--suite", suite)
+    assert set((run / "rows").iterdir()) == before
+
+
+def test_autoattack_on_a_model_without_a_classification(tmp_path, refused, said):
+    made = tiny.recipe(tiny.images(tmp_path / "images"), suite=False, epochs=1)
+    numbers = Manifest(made.data.file, columns={"digit": "regression"})
+    tiny.saved(replace(made, data=numbers, tasks=("digit",), validation=None), tmp_path / "tiny.toml")
+    run = tmp_path / "run"
+    assert said("train", tmp_path / "tiny.toml", "--out", run)[0] == 0
+    suite = tmp_path / "suite.toml"
+    suite.write_text('[attacks.strong]\nkind = "autoattack"\n')
+    refused("attack 'strong': autoattack attacks one classification task, got digit", "evaluate", run, "--suite", suite)
+
+
+def test_the_help_names_every_suite(said):
+    out = " ".join(said("evaluate", "--help")[1].replace("│", " ").split())
+    assert all(name in out for name in SUITES)

@@ -7,6 +7,7 @@ import tomllib
 
 import pytest
 import tiny
+import torch
 
 from testudo.attacks.base import Attack
 from testudo.attacks.objective import Objective
@@ -272,3 +273,10 @@ def test_parts_of_other_kinds_are_refused(tmp_path):
     file = tiny.images(tmp_path / "images", 12)
     assert build(DataSet, {"kind": "manifest", "file": file}) == Manifest(file)
     assert build(Attack, {"kind": "pgd", "threat": {"kind": "linf", "eps": 0}}).threat == Linf(0.0)
+
+
+@pytest.mark.parametrize("threat", [Linf(torch.tensor([0.1, 0.2])), Linf(0.1, mask=torch.ones(2, 2, dtype=torch.bool))])
+def test_tensors_are_for_python_alone(threat):
+    with pytest.raises(TestudoError, match="is for Python alone"):
+        dump(PGD(threat))
+    assert dump(Linf(torch.tensor(0.25))) == {"kind": "linf", "eps": 0.25}

@@ -262,6 +262,9 @@ def dump(part: Any) -> Any:
     >>> from testudo.attacks.threat import Linf
     >>> dump(Linf(0.25))
     {'kind': 'linf', 'eps': 0.25}
+
+    Raises:
+        TestudoError: a field holds a tensor of several numbers (a mask, an eps per example).
     """
     if dataclasses.is_dataclass(part) and not isinstance(part, type):
         registry = next((r for base, r in REGISTRIES.items() if isinstance(part, base)), None)
@@ -272,7 +275,10 @@ def dump(part: Any) -> Any:
         return {name: dump(value) for name, value in part.items()}
     if isinstance(part, tuple | list):
         return [dump(item) for item in part]
-    return part.tolist() if isinstance(part, torch.Tensor) else part
+    if isinstance(part, torch.Tensor) and part.dim():
+        shape = tuple(part.shape)
+        raise TestudoError(f"a tensor (here one of shape {shape}) is for Python alone; no recipe or run can hold it")
+    return part.item() if isinstance(part, torch.Tensor) else part
 
 
 def to_toml(part: Any) -> str:

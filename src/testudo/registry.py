@@ -78,6 +78,7 @@ ATTACKS = Registry(
         "pgd": "testudo.attacks.pgd:PGD",
         "mim": "testudo.attacks.mim:MIM",
         "apgd": "testudo.attacks.apgd:APGD",
+        "siege": "testudo.attacks.siege:Siege",
         "worst_case": "testudo.attacks.ensemble:WorstCase",
         "autoattack": "testudo.attacks.ensemble:AutoAttack",
         "fab": "testudo.attacks.fab:FAB",

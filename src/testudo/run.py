@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,12 @@ import torch
 
 from testudo.attacks.base import Attack
 from testudo.data.dataset import Examples, joined
+from testudo.data.loader import Loader
 from testudo.environment import environment, threads
 from testudo.errors import TestudoError, one_line
 from testudo.evaluation.columns import ROWS as SCHEMA
-from testudo.evaluation.columns import read_rows
 from testudo.evaluation.evaluate import Evaluation, describe
-from testudo.evaluation.seal import sealed
-from testudo.models.model import Model
+from testudo.evaluation.kept import Kept
 from testudo.models.multitask import MultiTaskModel
 from testudo.recipe import Recipe, build, dump, read, to_toml
 from testudo.tasks.task import Task
@@ -109,34 +108,39 @@ class Run:
         self,
         suite: Mapping[str, Attack | None],
         how: Evaluation = Evaluation(),  # noqa: B008 (immutable)
-        watch: Callable[[str, int, int], None] | None = None,
+        watch: Callable[[str, float], None] = lambda name, share: None,
     ) -> pl.DataFrame:
-        """Result rows of the best weights on the test split, one file per attack; what is there is not redone.
+        """Result rows of the best weights on the test split; attacks and batches already done are not redone.
 
         Args:
             suite: attacks by name (None: the clean images).
             how: batch size, precision, device.
-            watch: called after each attack with its name, the attacks done and their number.
+            watch: called after each batch with the attack's name and the attacks done (2.5: half of the third, too).
 
         Raises:
-            TestudoError: nothing trained yet, the test data changed since, or a file is damaged.
+            TestudoError: nothing trained yet, other test data, a damaged file, an attack that these tasks do not allow.
         """
         weights = self._weights()
-        examples: Examples | None = None
-        target: Model | None = None
+        _check(suite, {task.name: task for task in self.tasks})
+        examples, target = cache(self._test), cache(lambda: how.target(self.model()))
+
+        def make(name: str, attack: Attack | None, start: int) -> Iterator[pl.DataFrame]:
+            return how.batches(target(), examples(), name, attack, self.name, start)
+
+        def tell(name: str, done: int, batches: int) -> None:
+            whole = len(Loader(examples(), how.batch_size))
+            if batches < whole:
+                watch(name, done + batches / whole)
+
         parts = [pl.DataFrame(schema=SCHEMA)]
-        for done, (name, attack) in enumerate(suite.items(), start=1):
+        for done, (name, attack) in enumerate(suite.items()):
             what = [weights, self.facts["data"]["test"], name, dump(attack), how.precision]
             path = self.folder / ROWS / f"{_digest(json.dumps(what).encode())}.parquet"
-            if not path.exists():
-                examples = examples or self._test()
-                target = target or how.target(self.model())
-                with threads(self.facts["threads"]):
-                    made = how.rows(target, examples, name, attack, self.name)
-                checkpoint.write_atomic(path, sealed(made))
-            parts.append(read_rows(path).with_columns(run=pl.lit(self.name)))  # the folder may have been renamed
-            if watch:
-                watch(name, done, len(suite))
+            with threads(self.facts["threads"]):
+                kept = Kept(path, how.batch_size, checkpoint.write_atomic)
+                rows = kept.rows(partial(make, name, attack), partial(tell, name, done))
+            parts.append(rows.with_columns(run=pl.lit(self.name)))  # the folder may have been renamed
+            watch(name, done + 1)
         return pl.concat(parts)
 
     @property
@@ -188,9 +192,7 @@ def train(
     run = Run(folder)
     tasks = {task.name: task for task in recipe.chosen()}
     recipe.method.check(tasks)
-    for name, attack in {"validation": recipe.validation, **recipe.suite}.items():
-        if attack is not None:  # told now rather than after hours of training
-            _check(name, attack, tasks)
+    _check({"validation": recipe.validation, **recipe.suite}, tasks)
     examples = {split: recipe.data.load(split) for split in SPLITS}
     _open(run, recipe, examples)
     model = run.blank()
@@ -213,12 +215,16 @@ def wanted(
     return recipe, Path(out) if out else Path("runs") / recipe.name
 
 
-def _check(name: str, attack: Attack, tasks: dict[str, Task]) -> None:
-    try:
-        check_attack(attack, tasks)
-        describe(attack)
-    except TestudoError as error:
-        raise TestudoError(f"attack {name!r}: {error}") from error
+def _check(suite: Mapping[str, Attack | None], tasks: dict[str, Task]) -> None:
+    """Tell now, rather than after hours, of an attack that cannot be made on these tasks."""
+    for name, attack in suite.items():
+        try:
+            if attack is not None:
+                check_attack(attack, tasks)
+                attack.check(attack.objective.attacked(tasks, tasks))
+                describe(attack)
+        except TestudoError as error:
+            raise TestudoError(f"attack {name!r}: {error}") from error
 
 
 def load(folder: str | Path) -> MultiTaskModel:
@@ -263,15 +269,14 @@ def _notes(examples: dict[str, Examples]) -> str:
 
 def _sound(facts: Any) -> bool:
     """Whether ``facts`` holds what :func:`_open` writes."""
-    kinds = {"environment": dict, "data": dict, "counts": dict, "note": str, "tasks": list, "mean": list, "std": list}
+    kinds: dict[str, type] = {"environment": dict, "data": dict, "counts": dict, "note": str, "threads": int}
+    kinds |= dict.fromkeys(("tasks", "mean", "std"), list)
     if not isinstance(facts, dict) or not all(isinstance(facts.get(name), kind) for name, kind in kinds.items()):
         return False
     return (
-        all(isinstance(facts["data"].get(split), str) for split in SPLITS)
-        and all(isinstance(facts["counts"].get(split), int) for split in SPLITS)
+        all(isinstance(facts["data"].get(s), str) and isinstance(facts["counts"].get(s), int) for s in SPLITS)
         and all(isinstance(value, float) for value in facts["mean"] + facts["std"])
         and len(facts["mean"]) == len(facts["std"]) > 0
-        and isinstance(facts.get("threads"), int)
         and facts["threads"] > 0
     )
 

@@ -256,11 +256,11 @@ def test_the_scale_of_the_logits_does_not_matter(norm):
 
 def test_mistakes_are_one_line(net):
     batch = helpers.batch()
-    with pytest.raises(TestudoError, match=r"FAB needs one classification task under attack, got: angle$"):
+    with pytest.raises(TestudoError, match=r"fab attacks one classification task, got angle: name one"):
         FAB(objective=Objective("angle"))(helpers.multi(), batch)
-    with pytest.raises(TestudoError, match=r"got: digit, angle, signs$"):
+    with pytest.raises(TestudoError, match=r"got digit, angle, signs: name one"):
         FAB()(helpers.multi(), batch)
-    with pytest.raises(TestudoError, match="3 wrong classes"):
+    with pytest.raises(TestudoError, match="targets must be at most 3"):
         FAB(targets=CLASSES, steps=1)(net, data(net, dtype=torch.float32))
     with pytest.raises(TestudoError, match="must not be targeted"):
         FAB(objective=Objective(targeted=True))

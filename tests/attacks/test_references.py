@@ -193,3 +193,53 @@ def test_margin_is_cw_and_stable():
 def test_margin_needs_classes(net, data):
     with pytest.raises(TestudoError, match="'angle' is none"):
         FGSM(objective=Objective("angle", surrogate=Margin()))(net, data)
+
+
+class First(torch.nn.Module):
+    """The logits alone, as other libraries want them."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x.double(), ("digit",))["digit"]
+
+
+@pytest.mark.parametrize("norm", EPS)
+@pytest.mark.parametrize("random_start", [False, True])
+@pytest.mark.parametrize("steps", [1, 6])
+def test_pgd_is_foolboxs(net, data, norm, random_start, steps):
+    """From the same start; its L1 attack takes dense steps, ours sparse ones."""
+    foolbox = pytest.importorskip("foolbox")
+    kind = {"linf": foolbox.attacks.LinfPGD, "l2": foolbox.attacks.L2PGD}[norm]
+    start = BALLS[norm].random_start(data.images, data.ids, 0, 0) if random_start else data.images
+
+    class Same(kind):
+        def get_random_start(self, x0, epsilon):
+            return foolbox.attacks.base.ep.astensor(start)
+
+    other = Same(abs_stepsize=0.3 * EPS[norm], steps=steps, random_start=True)
+    native = foolbox.PyTorchModel(First(net).eval(), bounds=(0, 1), device="cpu")
+    wanted = other.run(native, data.images, foolbox.Misclassification(data.targets["digit"]), epsilon=EPS[norm])
+    attack = PGD(BALLS[norm], Objective("digit"), "last", steps=steps, step=0.3 * EPS[norm], random_start=random_start)
+    same(attack(net, data).images, wanted)
+
+
+@pytest.mark.parametrize("norm", EPS)
+def test_fgsm_is_foolboxs(net, data, norm):
+    foolbox = pytest.importorskip("foolbox")
+    other = {"linf": foolbox.attacks.LinfFastGradientAttack, "l2": foolbox.attacks.L2FastGradientAttack}[norm]()
+    native = foolbox.PyTorchModel(First(net).eval(), bounds=(0, 1), device="cpu")
+    wanted = other.run(native, data.images, foolbox.Misclassification(data.targets["digit"]), epsilon=EPS[norm])
+    same(FGSM(BALLS[norm], Objective("digit"), "last")(net, data).images, wanted)
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.3])
+def test_mim_is_torchattacks(net, data, decay):
+    """Which works in float32, and whose mean loss over the batch the normalisation undoes."""
+    torchattacks = pytest.importorskip("torchattacks")
+    other = torchattacks.MIFGSM(First(net).eval(), eps=EPS["linf"], alpha=EPS["linf"] / 5, steps=5, decay=decay)
+    wanted = other(data.images, data.targets["digit"])
+    attack = MIM(BALLS["linf"], Objective("digit"), "last", steps=5, decay=decay)
+    same(attack(net, data).images, wanted.double())

@@ -71,7 +71,8 @@ def test_conditions_hold_for_zero_duplicate_and_dependent_rows_of_any_scale(jaco
     jacobian = torch.tensor(jacobian, dtype=torch.float64)
     jacobian = jacobian.where(jacobian.abs() > 1e-6, 0)  # a subnormal square is not a Gramian's business
     for j in (jacobian, jacobian * scale[:, None], torch.cat([jacobian, jacobian])[:5]):
-        assert_shortest(j, min_norm(j @ j.mT))
+        # A gradient 1e8 times shorter than two that cancel exactly may be taken for the zero that they make.
+        assert_shortest(j, min_norm(j @ j.mT), tol=1e-7)
 
 
 def test_tasks_that_do_not_count():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from functools import partial
 
@@ -124,7 +125,7 @@ def test_any_module_of_the_users(attack, norm, build):
     hit = attack(model, helpers.batch())
     helpers.assert_inside(hit.images, helpers.batch().images, attack.threat)
     assert (hit.loss >= attack(model, helpers.batch()).loss).all()
-    nothing = helpers.attack("fgsm", threat=type(attack.threat)(0.0))(model, helpers.batch())
+    nothing = dataclasses.replace(attack, threat=type(attack.threat)(0.0))(model, helpers.batch())
     # Boundary attacks find none where a sum decides that the ball cannot turn.
     assert hit.loss.mean() > nothing.loss.mean() or ATTACKS.name_of(type(attack)) in helpers.ONE_TASK
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,15 +13,18 @@ import tiny
 import torch
 from helpers import assert_unchanged, batch, multi, snapshot
 
+from testudo.attacks.ensemble import AutoAttack, WorstCase
 from testudo.attacks.mim import MIM
 from testudo.attacks.objective import Objective
 from testudo.attacks.pgd import PGD
+from testudo.attacks.surrogates import Margin
 from testudo.attacks.threat import L2, Linf
 from testudo.balance.minmax import MinMax
 from testudo.data.batch import Batch
 from testudo.data.digits import Digits
 from testudo.data.loader import Loader
 from testudo.errors import TestudoError
+from testudo.evaluation import kept
 from testudo.evaluation.columns import ROWS, read_rows
 from testudo.evaluation.evaluate import Evaluation, describe, evaluate
 from testudo.evaluation.summarise import summarise
@@ -119,17 +123,34 @@ def test_mistakes_are_told():
         evaluate(multi(), batch(2), {"clean": None}, how=Evaluation(device="tpu"))
     with pytest.raises(TestudoError, match="one eps per attack"):
         describe(PGD(Linf(torch.tensor([0.1, 0.2]))))
-    both = Objective(("digit", "angle"), MinMax())
-    assert describe(PGD(objective=both))["objective"] == "digit+angle:minmax"
+
+
+def test_rows_tell_masks_balances_surrogates_and_targets():
+    def told(**how):
+        return describe(PGD(objective=Objective(**how)))["objective"]
+
+    assert told(tasks=("digit", "angle"), balance=MinMax()) == "digit+angle:minmax"
+    assert told(tasks=("digit",), surrogate=Margin()) == "digit by margin"
+    assert told(surrogate={"digit": Margin(), "angle": lambda task, guess, aim: guess.mean(1)}) == (
+        "all:equal by digit margin, angle Custom"
+    )
+    assert told(surrogate={}) == told() == "all:equal"
+    assert told(tasks=("digit",), targeted=True) == "digit, targeted"
+    half = Linf(0.1, mask=torch.zeros(5, 4, dtype=torch.bool))
+    assert describe(PGD(half))["norm"] == "linf masked"
+    ensemble = describe(AutoAttack(objective=Objective(("digit",))))
+    assert (ensemble["family"], ensemble["steps"], ensemble["objective"]) == ("autoattack", 100, "digit")
+    several = describe(WorstCase(attacks={"a": PGD(steps=3), "b": MIM(steps=4)}))
+    assert (several["family"], several["steps"], several["objective"]) == ("worst_case", 7, "all:equal")
 
 
 def test_a_run_keeps_its_rows_until_weights_or_attack_change(tmp_path, monkeypatch):
     run = train(tiny.recipe(tiny.images(tmp_path / "images")), tmp_path / "run")
     suite, computed, told = {"clean": None, **run.recipe.suite}, [], []
-    real = Evaluation.rows
-    monkeypatch.setattr(Evaluation, "rows", lambda *a, **k: computed.append(a[3]) or real(*a, **k))
+    real = Evaluation.batches
+    monkeypatch.setattr(Evaluation, "batches", lambda *a, **k: computed.append(a[3]) or real(*a, **k))
     first = run.rows(suite, watch=lambda *what: told.append(what))
-    assert told == [("clean", 1, 3), ("fgsm", 2, 3), ("pgd", 3, 3)]
+    assert told == [("clean", 0), ("clean", 1), ("fgsm", 1), ("fgsm", 2), ("pgd", 2), ("pgd", 3)]
     assert first.equals(run.rows(suite, Evaluation(batch_size=3)), null_equal=True)
     assert computed == ["clean", "fgsm", "pgd"]
     run.rows({"pgd": PGD(Linf(0.2), steps=2)})
@@ -141,3 +162,62 @@ def test_a_run_keeps_its_rows_until_weights_or_attack_change(tmp_path, monkeypat
     assert computed[5:] == ["clean", "fgsm", "pgd"]
     assert all(len(read_rows(path)) == 20 for path in (run.folder / "rows").glob("*.parquet"))
     assert run.rows({}).schema == ROWS
+
+
+class Stopped(Exception):
+    """What stands for Ctrl-C, after so many batches."""
+
+
+def stopping(real, after):
+    """``Evaluation.batches`` that stops before batch ``after``, counted from wherever it begins."""
+
+    def batches(*args, **kwargs):
+        for number, made in enumerate(real(*args, **kwargs)):
+            if number == after:
+                raise Stopped
+            yield made
+
+    return batches
+
+
+@pytest.mark.parametrize("every", [-1.0, 1e9])  # a part for each batch, or all that is there when it is stopped
+def test_an_attack_goes_on_at_the_batch_where_it_was_stopped(tmp_path, monkeypatch, every):
+    run = train(tiny.recipe(tiny.images(tmp_path / "images")), tmp_path / "run")
+    how, suite = Evaluation(batch_size=3), {"pgd": run.recipe.suite["pgd"]}
+    straight = run.rows(suite, how)
+    shutil.rmtree(run.folder / "rows")
+    monkeypatch.setattr(kept, "SAVE_EVERY", every)
+    real, begun = Evaluation.batches, []
+    for after in (2, 1):
+        monkeypatch.setattr(Evaluation, "batches", stopping(real, after))
+        with pytest.raises(Stopped):
+            run.rows(suite, how)
+    files = sorted(path.name for path in (run.folder / "rows").glob("*.parts/*"))
+    assert files == (
+        ["3-0-1.parquet", "3-1-2.parquet", "3-2-3.parquet"] if every < 0 else ["3-0-2.parquet", "3-2-3.parquet"]
+    )
+    told = []
+    monkeypatch.setattr(Evaluation, "batches", lambda *a: begun.append(a[-1]) or real(*a))
+    assert run.rows(suite, how, lambda *what: told.append(what)).equals(straight, null_equal=True)
+    assert begun == [3]
+    assert told == [("pgd", 0.75), ("pgd", 1)]  # four batches
+    assert not list((run.folder / "rows").glob("*.parts"))
+
+
+def test_parts_of_another_batch_size_are_left_alone_and_damaged_ones_are_made_again(tmp_path, monkeypatch):
+    run = train(tiny.recipe(tiny.images(tmp_path / "images")), tmp_path / "run")
+    how, suite = Evaluation(batch_size=2), {"fgsm": run.recipe.suite["fgsm"]}
+    straight, real, begun = run.rows(suite, how), Evaluation.batches, []
+    (path,) = (run.folder / "rows").glob("*.parquet")
+    monkeypatch.setattr(kept, "SAVE_EVERY", -1.0)
+    for size, hurt, wanted in ((4, None, 0), (2, "2-3-4", 3), (2, "2-0-1", 0)):
+        path.unlink()
+        monkeypatch.setattr(Evaluation, "batches", stopping(real, 4 if size == 2 else 2))
+        with pytest.raises(Stopped):
+            run.rows(suite, replace(how, batch_size=size))
+        if hurt:
+            part = path.with_suffix(".parts") / f"{hurt}.parquet"
+            part.write_bytes(part.read_bytes()[:-30])
+        monkeypatch.setattr(Evaluation, "batches", lambda *a: begun.append(a[-1]) or real(*a))
+        assert run.rows(suite, how).equals(straight, null_equal=True)
+        assert begun.pop() == wanted

@@ -22,17 +22,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import tiny
 
 from testudo import cli
+from testudo.evaluation import kept
+from testudo.evaluation.evaluate import Evaluation
 from testudo.run import Run, train
 from testudo.training import checkpoint, journal
 
+JUDGED = 3  # examples in a batch, so that an attack on the ten test images has four
 KILLS = 6  # by a clock, for each method; more at chosen operations
 
 
 def session(made, folder):
     """What a child does: train and judge, a checkpoint after every batch."""
-    journal.SAVE_EVERY = -1.0
+    journal.SAVE_EVERY = kept.SAVE_EVERY = -1.0
     run = train(made, folder)
-    run.rows({"clean": None, **made.suite})
+    run.rows({"clean": None, **made.suite}, Evaluation(batch_size=JUDGED))
 
 
 def forked(work, quiet=None):
@@ -124,7 +127,7 @@ def interrupted(words, folder, sign):
     quiet.unlink(missing_ok=True)
 
     def work():
-        journal.SAVE_EVERY = -1.0
+        journal.SAVE_EVERY = kept.SAVE_EVERY = -1.0
         cli.main(words)
 
     child = forked(work, quiet)
@@ -144,7 +147,7 @@ def control_c(file, root):
     told = {"train": interrupted(words, root, (folder / "last.safetensors").exists)}
     told["epochs"] = len(Run(folder).log)
     told["on"] = ended(forked(lambda: cli.main(words), root / "said.txt"))
-    judge = ["evaluate", str(folder)]
+    judge = ["evaluate", str(folder), "--batch-size", str(JUDGED)]
     told["evaluate"] = interrupted(judge, root, lambda: any(rows.glob("*.parquet")))
     told["judged"] = len(list(rows.glob("*.parquet")))
     told["again"] = ended(forked(lambda: cli.main(judge), root / "said.txt"))

@@ -14,7 +14,7 @@ from testudo.attacks.problem import Problem
 from testudo.attacks.threat import Threat
 from testudo.errors import TestudoError
 from testudo.tasks.task import Task
-from testudo.tensors import per_example
+from testudo.tensors import normal, per_example
 
 MOMENTUM = 0.75  # share of the new step; the rest is the step before
 PATIENCE = 0.75  # share of steps that must rise, lest the step be halved
@@ -79,14 +79,19 @@ class APGD(Attack):
     def check(self, tasks: Mapping[str, Task]) -> None:
         """Raise TestudoError where there are fewer wrong classes than ``targets``."""
         check_targets(self.targets, tasks)
+        if self.targets and self.objective.targeted:
+            raise TestudoError("targets are wrong classes that apgd finds itself: its objective must not be targeted")
 
     def search(self, problem: Problem) -> Tensor:
         """Climb, for one of the targets where there are any."""
         if self.targets:
             problem.aim(problem.run // self.restarts + 1)
-        images = problem.start(random=self.random_start)
         if problem.threat.p != 1:
+            images = problem.start(random=self.random_start)
             return self._climb(problem, images, _Dense(self.steps), self.steps, 1)
+        images = problem.clean
+        if self.random_start:  # noise projected onto the widest ball, which moves few pixels: restarts then differ more
+            images = images + normal(problem.ids, tuple(images.shape[1:]), self.seed, problem.run).to(images)
         left = self.steps
         for factor, share in WIDER:
             steps = left if factor == 1 else min(left - 1, int(share * self.steps))

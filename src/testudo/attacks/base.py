@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -169,12 +171,19 @@ class Attack(ABC):
 
 
 @contextmanager
-def draws_of_its_own(seed: int, device: torch.device) -> Iterator[None]:
+def draws_of_its_own(seed: int, device: torch.device) -> Generator[None]:
     """Within this block a model that draws random numbers draws from ``seed``; the world's states are put back."""
     gpu = [device] if device.type == "cuda" else []
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 (a user's forward may draw from it)
     with torch.random.fork_rng(gpu):
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
         torch.default_generator.manual_seed(seed)
         if gpu:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
-        yield
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002

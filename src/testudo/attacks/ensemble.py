@@ -12,12 +12,11 @@ from torch import Tensor
 
 from testudo.attacks.apgd import APGD
 from testudo.attacks.base import Attack
-from testudo.attacks.fab import FAB
+from testudo.attacks.fab import FAB, one_classification
 from testudo.attacks.problem import Keep, Problem
 from testudo.attacks.square import Square
 from testudo.attacks.surrogates import DLR, CrossEntropy, Margin, Surrogate
 from testudo.errors import TestudoError, unknown
-from testudo.tasks.classification import Classification
 from testudo.tasks.task import Task
 
 VERSIONS = ("standard", "plus", "rand")
@@ -43,7 +42,7 @@ class Ensemble(Attack, ABC):
             hit = replace(member, threat=problem.threat)(problem.oracle.model, problem.batch)
             problem.oracle.asked += round(hit.forwards * len(hit.images))
             problem.oracle.sloped += round(hit.backwards * len(hit.images))
-            problem.measure(hit.images)
+            problem.measure(hit.images, exact=True)
             (images,) = problem.drop(hit.images, share=0)
         return images
 
@@ -101,6 +100,7 @@ class AutoAttack(Ensemble):
         steps: of APGD and FAB.
         queries: of Square.
 
+    >>> from testudo.tasks.classification import Classification
     >>> list(AutoAttack().members({"object": Classification("object", classes=10)}))
     ['apgd-ce', 'apgd-t', 'fab-t', 'square']
     """
@@ -148,14 +148,3 @@ class AutoAttack(Ensemble):
             return found
         found |= {"apgd-dlr": climb(objective=dlr, restarts=5), "fab": walk(restarts=5)}
         return {name: found[name] for name in ("apgd-ce", "apgd-dlr", "fab", "square", "apgd-t", "fab-t")}
-
-
-def one_classification(name: str, tasks: Mapping[str, Task]) -> Classification:
-    """The one task under attack; raises TestudoError, naming the attack, where it is not a classification."""
-    (task, *others) = tasks.values()
-    if others or not isinstance(task, Classification):
-        found = ", ".join(tasks)
-        raise TestudoError(
-            f"{name} attacks one classification task, got {found}: name one in objective.tasks, or use worst_case"
-        )
-    return task

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from testudo.attacks.apgd import check_targets
 from testudo.attacks.base import Attack
 from testudo.attacks.hyperplane import step_to_plane
 from testudo.attacks.pgd import check_steps
@@ -75,9 +76,9 @@ class FAB(Attack):
         return self.steps * max(1, self.targets) * self.restarts
 
     def check(self, tasks: Mapping[str, Task]) -> None:
-        """Refuse all but one classification task."""
-        if len(tasks) != 1 or not isinstance(*tasks.values(), Classification):
-            raise TestudoError(f"FAB needs one classification task under attack, got: {', '.join(tasks)}")
+        """Raise TestudoError unless one classification task is under attack, with ``targets`` wrong classes."""
+        one_classification("fab", tasks)
+        check_targets(self.targets, tasks)
 
     def search(self, problem: Problem) -> Tensor:
         """All walks; the clean images where no other class was found."""
@@ -129,3 +130,14 @@ class FAB(Attack):
         here, home = (norms(step, threat.p).clamp(min=SHORTEST) for step in steps)
         share = per_example((here / (here + home)).clamp(max=self.alpha_max), clean)
         return torch.lerp(images + self.eta * steps[0], clean + self.eta * steps[1], share).clamp(0, 1)
+
+
+def one_classification(name: str, tasks: Mapping[str, Task]) -> Classification:
+    """The one task under attack; raises TestudoError, naming the attack, where it is not a classification."""
+    (task, *others) = tasks.values()
+    if others or not isinstance(task, Classification):
+        found = ", ".join(tasks)
+        raise TestudoError(
+            f"{name} attacks one classification task, got {found}: name one in objective.tasks, or use worst_case"
+        )
+    return task

@@ -60,7 +60,8 @@ class Objective:
             TestudoError: the model lacks a named task, or the batch lacks a task's labels.
         """
         labelled = set(labelled)
-        for name in (*self.tasks, *self.success):
+        own = self.surrogate if isinstance(self.surrogate, dict) else ()
+        for name in (*self.tasks, *self.success, *own):
             if name not in tasks:
                 raise unknown("task", name, tasks)
         for name in self.tasks or tasks:
@@ -112,4 +113,6 @@ class Objective:
 
 
 def _surrogate(given: Surrogate | Callable[..., Tensor]) -> Surrogate:
+    if isinstance(given, type) or not callable(given):
+        raise TestudoError(f"a surrogate must be an object like Margin(), or a function; got {given!r}")
     return given if isinstance(given, Surrogate) else Custom(given)

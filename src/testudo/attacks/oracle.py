@@ -91,7 +91,7 @@ class Oracle:
         (name,) = self.tasks
         leaf = images.detach().requires_grad_()
         with torch.enable_grad():
-            logits = working_precision(self.outputs(leaf)[name])
+            logits = torch.stack([working_precision(self.outputs(leaf)[name]) for _ in range(self.samples)]).mean(0)
             label = targets[name].clamp(min=0)[:, None]
             if aims is None:
                 classes = torch.arange(logits.shape[1], device=logits.device).expand_as(logits)
@@ -107,6 +107,7 @@ class Oracle:
         """The gradient of the balanced losses to the images ``leaf``, which ``answer`` was given to."""
         if self.objective.balance.needs != "gramian":
             return self.slope((weigh(answer.raised.detach(), None) * answer.raised).sum(), [leaf])[0]
+        spent = self.sloped
         parts = [self.slope(loss.sum(), answer.shared, keep=True) for loss in answer.raised.unbind(1)]
         flat = [torch.stack([part.flatten(1).double() for part in each], 1) for each in zip(*parts, strict=True)]
         gramian = torch.stack([each @ each.mT for each in flat]).sum(0)
@@ -120,12 +121,12 @@ class Oracle:
         ]
         if answer.shared[0] is leaf:
             return mixed[0]
-        self.sloped += len(leaf)
+        self.sloped = spent + len(leaf) * self.samples  # once through the encoder; heads alone do not count
         return _finite(torch.autograd.grad(answer.shared, leaf, mixed, materialize_grads=True)[0])
 
     def slope(self, total: Tensor, leaves: list[Tensor], keep: bool = False) -> list[Tensor]:
         """Gradients of one number to ``leaves``, zero where it does not depend on them or is not finite."""
-        self.sloped += len(leaves[0])
+        self.sloped += len(leaves[0]) * self.samples
         if not total.requires_grad:  # a model whose output ignores its input
             return [torch.zeros_like(leaf) for leaf in leaves]
         found = torch.autograd.grad(total, leaves, retain_graph=keep, materialize_grads=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -73,11 +74,11 @@ class Problem:
         self.oracle = Oracle(model, objective, tasks, samples)
         self.seed, self.keep, self.run = seed, keep, 0
         self.exact_search = model.precision != "bf16"
-        targets = {name: batch.targets[name] for name in tasks}
-        labelled = torch.stack([task.valid(targets[name]) for name, task in tasks.items()], 1)
+        labelled = torch.stack([task.valid(batch.targets[name]) for name, task in tasks.items()], 1)
         # In float32 where they came in half precision: a ball around them could not be kept to in half precision.
         clean = working_precision(batch.images.detach()).contiguous()
-        self._given = Given(clean, batch.ids, targets, labelled, threat)
+        threat.radii(clean), threat.masked(clean, 0)  # refuse what does not fit before rows are taken
+        self._given = Given(clean, batch.ids, dict(batch.targets), labelled, threat)
         self.baseline = Baseline(self.oracle, self._given)
         self._all = self._found = Found.nothing(clean, len(tasks))
         self._rows = torch.arange(len(clean), device=clean.device)
@@ -97,7 +98,7 @@ class Problem:
 
     @property
     def targets(self) -> dict[str, Tensor]:
-        """Labels by task."""
+        """Labels by task, those not under attack too, which an ensemble's members may want."""
         return self._given.targets
 
     @property
@@ -162,10 +163,11 @@ class Problem:
         answer = answer._replace(raised=answer.raised.detach())
         return Step(gradient, self._remember(images, answer) if inside else self._own_merit(answer))
 
-    def measure(self, images: Tensor) -> Tensor:
-        """(M,) the objective's value, by one forward alone."""
+    def measure(self, images: Tensor, exact: bool = False) -> Tensor:
+        """(M,) the objective's value, by one forward alone, in full precision (and not by the aims) if ``exact``."""
         with torch.no_grad():
-            answer = self.oracle.ask(images, self.targets, self.aims)
+            ask = self.oracle.exact if exact else partial(self.oracle.ask, aims=self.aims)
+            answer = ask(images, self.targets)
         self._first_weights(images, answer.raised)
         return self._remember(images, answer)
 
@@ -216,7 +218,8 @@ class Problem:
         images = given.threat.project(images[index], given.clean)
         answer = self.oracle.exact(images, given.targets)
         merit = self.oracle.objective.merit(pick(self._begin(None), index), answer.told)
-        self._found = self._found.put(index, found.better(answer.beaten, images, answer.told, merit, answer.beaten))
+        beaten = answer.beaten & (merit > -torch.inf)
+        self._found = self._found.put(index, found.better(beaten, images, answer.told, merit, beaten))
 
     def restore(self) -> Found:
         """Put every example back; returns what was found for all N."""
@@ -236,7 +239,10 @@ class Problem:
         begun = self._begin(losses if first else None)
         self._state = begun if self._state is None else self._state
         weights, self._state = self.oracle.objective.balance.weigh(self._state, losses, gramian)
-        self._found = replace(self._found, weights=weights.to(self._found.weights))
+        latest = weights.to(self._found.weights)
+        if self.keep == "first":  # a decided example may still be here, for want of decided neighbours
+            latest = torch.where(self._found.decided[:, None], self._found.weights, latest)
+        self._found = replace(self._found, weights=latest)
         return weights
 
     def _first_weights(self, images: Tensor, losses: Tensor) -> None:
@@ -258,7 +264,8 @@ class Problem:
         if self.keep == "last" and not final:
             return own
         merit = own if self.aims is None else self.merit(answer.told)
-        found, beaten, better = self._found, answer.beaten, merit > self._found.merit
+        # What is NaN beats nobody.
+        found, beaten, better = self._found, answer.beaten & (merit > -torch.inf), merit > self._found.merit
         if self.keep == "first":
             beaten = self._confirmed(images, beaten & ~found.decided)
             better = beaten | (better & ~found.decided)

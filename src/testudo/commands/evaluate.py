@@ -17,6 +17,7 @@ from testudo.evaluation.seal import sealed
 from testudo.evaluation.significance import Comparison
 from testudo.evaluation.significance import compare as compare_rows
 from testudo.evaluation.summarise import summarise
+from testudo.evaluation.worst import worst_case
 from testudo.progress import meter
 from testudo.reports.wording import between, number, p_values, signed
 from testudo.run import Run
@@ -34,11 +35,14 @@ def evaluate(
     device: str = "auto",
     out: Path | None = None,
 ) -> None:
-    """Judge a trained run on its test split; attacks already done are not done again.
+    """Judge a trained run on its test split; attacks, and batches of them, already done are not done again.
 
     Args:
         run: the run folder.
-        suite: recipe (its own, or fast where it has none), fast, or a TOML file with [attacks.NAME] tables.
+        suite: recipe (its own, or fast where it has none); fast; standard (PGD-20 and AutoAttack, or APGD on several
+            surrogates where the main task is no classification, in the ball of the recipe's validation attack, else
+            of its suite's first, else Linf 8/255); paper-mao, paper-contrastive, paper-gat, paper-minmax; or a
+            TOML file with [attacks.NAME] tables.
         batch_size: examples at a time.
         precision: of the search; scores are always float32.
         compile: compile the model first (slow to start, then faster).
@@ -96,6 +100,8 @@ def _cells(found: Comparison) -> tuple[str, ...]:
 
 
 def _rows(run: Run, suite: str, how: Evaluation) -> pl.DataFrame:
-    attacks = {"clean": None, **suite_of(suite, run.recipe.suite, [task.name for task in run.tasks])}
+    """Result rows of a suite, and of the worst of its attacks wherever two share a ball."""
+    attacks = {"clean": None, **suite_of(suite, run.recipe, run.tasks)}
     with meter(f"judging {run.folder.name}") as shown:
-        return run.rows(attacks, how, lambda name, done, total: shown(done / total, name))
+        rows = run.rows(attacks, how, lambda name, done: shown(done / len(attacks), name))
+    return pl.concat([rows, worst_case(rows)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 from testudo.attacks.base import Attack
+from testudo.attacks.objective import Objective
+from testudo.attacks.surrogates import Surrogate, TaskLoss
 from testudo.data.batch import Batch
 from testudo.data.dataset import Examples
 from testudo.data.loader import Loader
@@ -18,7 +21,7 @@ from testudo.errors import TestudoError
 from testudo.evaluation.columns import ROWS
 from testudo.models.fast import Fast, Precision, fast
 from testudo.models.model import Model
-from testudo.registry import ATTACKS, BALANCES, THREATS
+from testudo.registry import ATTACKS, BALANCES, SURROGATES, THREATS
 from testudo.tensors import norms
 
 Data = Batch | Examples | Iterable[Batch]
@@ -46,9 +49,15 @@ class Evaluation:
 
     def rows(self, model: Model, data: Data, name: str, attack: Attack | None, run: str = "") -> pl.DataFrame:
         """The rows of one attack (None: the clean images), called ``name`` in them."""
+        return pl.concat([pl.DataFrame(schema=ROWS), *self.batches(model, data, name, attack, run)])
+
+    def batches(
+        self, model: Model, data: Data, name: str, attack: Attack | None, run: str = "", start: int = 0
+    ) -> Iterator[pl.DataFrame]:
+        """The same rows batch by batch, from batch number ``start`` on."""
         target = self.target(model)
-        parts = [_batch_rows(target, batch, name, attack, run) for batch in self._batches(target, data)]
-        return pl.concat([pl.DataFrame(schema=ROWS), *parts])
+        for batch in self._batches(target, data, start):
+            yield _batch_rows(target, batch, name, attack, run)
 
     def target(self, model: Model) -> Fast:
         """The frozen copy that :meth:`rows` works on; hand it in place of the model to make it only once."""
@@ -58,13 +67,13 @@ class Evaluation:
             model = _moved(model, self.device)
         return fast(model, self.precision, self.compile)
 
-    def _batches(self, target: Fast, data: Data) -> Iterator[Batch]:
+    def _batches(self, target: Fast, data: Data, start: int) -> Iterator[Batch]:
         place = next((t.device for t in target.parameters()), torch.device("cpu"))
         if isinstance(data, Examples):
-            data = Loader(data, self.batch_size)()
+            data, start = Loader(data, self.batch_size)(start=start), 0  # those before it are not even read
         elif isinstance(data, Batch):
             data = data.split(self.batch_size) if len(data) else [data]
-        for batch in data:
+        for batch in itertools.islice(data, start, None):
             yield batch.to(place)
 
 
@@ -112,23 +121,47 @@ def evaluate(
 
 
 def describe(attack: Attack | None) -> dict[str, object]:
-    """The columns that tell attacks apart: family, norm, eps, steps, objective."""
+    """The columns that tell attacks apart: family, norm, eps, steps, objective.
+
+    The norm of an attacker who may not touch every pixel is called ``"linf masked"``: that is a smaller ball.
+
+    Raises:
+        TestudoError: several eps in one attack, or a part that is not registered.
+    """
     if attack is None:
         return {"family": "clean", "norm": "", "eps": 0.0, "steps": 0, "objective": ""}
-    objective = attack.objective
-    names = "+".join(objective.tasks) or "all"
-    if len(objective.tasks) != 1:
-        names += f":{BALANCES.name_of(type(objective.balance))}"
     eps = torch.as_tensor(attack.threat.eps)
     if eps.dim():
         raise TestudoError("rows have one eps per attack; give one number, or evaluate in groups of equal eps")
+    masked = "" if attack.threat.mask is None else " masked"  # no longer the whole ball
     return {
         "family": ATTACKS.name_of(type(attack)),
-        "norm": THREATS.name_of(type(attack.threat)),
+        "norm": THREATS.name_of(type(attack.threat)) + masked,
         "eps": float(attack.threat.eps),
         "steps": attack.iterations,
-        "objective": names,
+        "objective": _told(attack.objective),
     }
+
+
+def _told(objective: Objective) -> str:
+    """Tasks, the balance where there may be several, surrogates other than the tasks' losses, and the way."""
+    words = "+".join(objective.tasks) or "all"
+    if len(objective.tasks) != 1:
+        words += f":{BALANCES.name_of(type(objective.balance))}"
+    given = objective.surrogate
+    if isinstance(given, dict):
+        words += f" by {', '.join(f'{task} {_named(each)}' for task, each in given.items())}" if given else ""
+    elif not isinstance(given, TaskLoss):
+        words += f" by {_named(given)}"
+    return f"{words}, targeted" if objective.targeted else words
+
+
+def _named(surrogate: Surrogate) -> str:
+    """Its registered name, or its class's: functions of a user's have no other."""
+    try:
+        return SURROGATES.name_of(type(surrogate))
+    except TestudoError:
+        return type(surrogate).__name__
 
 
 def _batch_rows(target: Fast, batch: Batch, name: str, attack: Attack | None, run: str) -> pl.DataFrame:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import random
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
@@ -128,16 +130,21 @@ def _trace(module: nn.Module) -> fx.Graph | None:
     for name, part in module.named_modules():
         if _hooked(part) and (not name or not tracer.is_leaf_module(part, name)):
             return None
-    state = random.getstate()
+    before, numbers = _drawn(), np.random.get_state()  # noqa: NPY002 (a user's forward may draw from it)
     with torch.random.fork_rng(devices=[]):
-        before = torch.get_rng_state()
         try:
             graph = tracer.trace(module)
         except Exception:  # whatever a user's forward does with a proxy: it then runs as it is
             graph = None
-        drew = not torch.equal(before, torch.get_rng_state()) or random.getstate() != state
-    random.setstate(state)
+        drew = _drawn() != before
+    random.setstate(before[1])
+    np.random.set_state(numbers)  # noqa: NPY002
     return None if drew else graph  # a number drawn while tracing would be frozen into the graph
+
+
+def _drawn() -> tuple[bytes, tuple[Any, ...], bytes]:
+    """The state of every global generator: torch's, Python's, numpy's."""
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), pickle.dumps(np.random.get_state())  # noqa: NPY002
 
 
 def _hooked(module: nn.Module) -> bool:

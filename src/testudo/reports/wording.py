@@ -5,7 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-FAMILIES = {"clean": "clean", "fgsm": "FGSM", "pgd": "PGD", "mim": "MIM", "apgd": "APGD"}
+FAMILIES = {
+    "clean": "clean",
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "mim": "MIM",
+    "apgd": "APGD",
+    "fab": "FAB",
+    "square": "Square",
+    "noise": "noise",
+    "siege": "Siege",
+    "autoattack": "AutoAttack",
+    "worst_case": "worst case",
+}
 NORMS = {"linf": "L∞", "l2": "L2", "l1": "L1"}
 METRICS = {
     "accuracy": "accuracy (%)",

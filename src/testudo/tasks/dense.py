@@ -142,8 +142,9 @@ class Depth(DenseTask):
             raise TestudoError(f"task {self.name!r}: depth {value:g} must be above 0 and finite, or NaN where unknown")
 
     def as_label(self, prediction: Tensor) -> Tensor:
-        """The predicted depths."""
-        return working_precision(prediction)
+        """The predicted depths; unknown where they are not above 0."""
+        guess = working_precision(prediction)
+        return torch.where(guess > 0, guess, torch.nan)
 
     def describe(self, prediction: Tensor) -> list[str]:
         """The mean depth."""
@@ -232,8 +233,9 @@ class Normals(DenseTask):
             )
 
     def as_label(self, prediction: Tensor) -> Tensor:
-        """The predicted vectors at length 1."""
-        return direction(working_precision(prediction))
+        """The predicted vectors at length 1; unknown where they have none."""
+        found = direction(working_precision(prediction))
+        return torch.where(found.square().sum(1, keepdim=True) > 0.5, found, torch.nan)
 
     def describe(self, prediction: Tensor) -> list[str]:
         """The mean direction."""
