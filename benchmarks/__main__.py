@@ -10,7 +10,7 @@ import torch
 
 from testudo.environment import environment
 
-PARTS = ("pgd", "minmax", "precision")
+PARTS = ("pgd", "minmax", "tasks", "precision")
 
 
 def main() -> None:

@@ -174,7 +174,7 @@ def main(names: list[str]) -> None:
     lines = [
         "# Several tasks at once",
         "",
-        f"`python -m benchmarks.multitask`; testudo {facts['testudo']}, torch {facts['torch']}.",
+        f"`python -m benchmarks.multitask`; {facts['machine']}; testudo {facts['testudo']}, torch {facts['torch']}.",
         "Every attack of a table but MGDA spends 11 forward and 10 backward passes an image, and keeps the best image",
         "by its own merit. Delta in percent of the clean metric, lower is worse for the model; brackets are 95 %",
         "bootstrap intervals over images.",
