@@ -5,7 +5,9 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -76,8 +78,26 @@ def _peak(name: str, count: int) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-if __name__ == "__main__":
-    work = arm(sys.argv[1], int(sys.argv[2]))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def _held() -> int:
+    """Bytes of this process in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _most_held(work: Callable[[], object]) -> int:
+    """Bytes that ``work`` adds at its peak, looked at every millisecond."""
+    seen, over = [_held()], threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.001):
+            seen.append(_held())
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
     work()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+    over.set()
+    watcher.join()
+    return max(seen) - seen[0]
+
+
+if __name__ == "__main__":
+    print(_most_held(arm(sys.argv[1], int(sys.argv[2]))) >> 20)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from testudo.data.place import DATA_ENV, DATA_HOME
 from testudo.recipe import Recipe, build, dump, read, to_toml
 from testudo.registry import DATA
 
@@ -44,7 +46,10 @@ def test_its_comments_say_how_to_run_it_and_what_it_follows(path):
 def test_tasks_are_those_of_the_data_and_attacks_those_of_the_tasks(path):
     recipe = read(path)
     names = set(recipe.tasks)
-    if DATA.name_of(type(recipe.data)) != "manifest":  # whose tasks are in the user's file
+    data = DATA.name_of(type(recipe.data))
+    if data == "nih" and not (Path(os.environ.get(DATA_ENV) or DATA_HOME) / "nih_cxr14_64").is_dir():
+        pytest.skip("no nih_cxr14_64 in TESTUDO_DATA or ../shared/data, and what is standardised is in its table")
+    if data != "manifest":  # whose tasks are in the user's file
         assert {task.name for task in recipe.chosen()} == names
     attacks = [*recipe.suite.values(), *([recipe.validation] if recipe.validation else [])]
     assert attacks
