@@ -18,7 +18,7 @@ from testudo.environment import environment
 from testudo.evaluation.columns import read_rows
 from testudo.evaluation.metrics import METRICS, delta
 from testudo.evaluation.seal import sealed
-from testudo.training.checkpoint import write_atomic
+from testudo.files import write_atomic
 
 HERE = Path(__file__).parent
 STEPS = 10

@@ -18,7 +18,7 @@ from testudo.balance.minmax import MinMax
 from testudo.data.manifest import Manifest
 from testudo.models.resnet import PreActResNet18
 from testudo.recipe import Recipe, to_toml
-from testudo.training.checkpoint import load
+from testudo.tensor_file import load
 from testudo.training.methods.madry import Madry
 from testudo.training.methods.mao import Mao
 from testudo.training.methods.standard import Standard

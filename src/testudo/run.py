@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 import torch
 
+from testudo import tensor_file
 from testudo.attacks.base import Attack
 from testudo.data.dataset import Examples, joined
 from testudo.data.loader import Loader
@@ -22,6 +23,7 @@ from testudo.errors import TestudoError, one_line
 from testudo.evaluation.columns import ROWS as SCHEMA
 from testudo.evaluation.evaluate import Evaluation, describe
 from testudo.evaluation.kept import Kept
+from testudo.files import write_atomic
 from testudo.models.multitask import MultiTaskModel
 from testudo.recipe import Recipe, build, dump, read, to_toml
 from testudo.tasks.task import Task
@@ -97,7 +99,7 @@ class Run:
         """The model with the weights that scored best on validation, in eval mode."""
         path = self._best()
         model = self.blank()
-        tensors, _ = checkpoint.load(path)
+        tensors, _ = tensor_file.load(path)
         try:
             checkpoint.load_weights(model, tensors)
         except TestudoError as error:
@@ -137,7 +139,7 @@ class Run:
             what = [weights, self.facts["data"]["test"], name, dump(attack), how.precision]
             path = self.folder / ROWS / f"{_digest(json.dumps(what).encode())}.parquet"
             with threads(self.facts["threads"]):
-                kept = Kept(path, how.batch_size, checkpoint.write_atomic)
+                kept = Kept(path, how.batch_size, write_atomic)
                 rows = kept.rows(partial(make, name, attack), partial(tell, name, done))
             parts.append(rows.with_columns(run=pl.lit(self.name)))  # the folder may have been renamed
             watch(name, done + 1)
@@ -255,8 +257,8 @@ def _open(run: Run, recipe: Recipe, examples: dict[str, Examples]) -> None:
         "mean": list(mean),
         "std": list(std),
     }
-    checkpoint.write_atomic(run.folder / RECIPE, to_toml(recipe))
-    checkpoint.write_atomic(run.folder / FACTS, json.dumps(facts, indent=1))
+    write_atomic(run.folder / RECIPE, to_toml(recipe))
+    write_atomic(run.folder / FACTS, json.dumps(facts, indent=1))
 
 
 def _notes(examples: dict[str, Examples]) -> str:

@@ -21,11 +21,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import tiny
 
-from testudo import cli
+from testudo import cli, files
 from testudo.evaluation import kept
 from testudo.evaluation.evaluate import Evaluation
 from testudo.run import Run, train
-from testudo.training import checkpoint, journal
+from testudo.training import journal
 
 JUDGED = 3  # examples in a batch, so that an attack on the ten test images has four
 KILLS = 6  # by a clock, for each method; more at chosen operations
@@ -102,9 +102,9 @@ def armed(made, folder, after):
 
         return call
 
-    checkpoint.tempfile.mkstemp = wrapped(checkpoint.tempfile.mkstemp, late=True)
-    checkpoint.os.fsync = wrapped(checkpoint.os.fsync, late=False)
-    checkpoint.Path.replace = wrapped(checkpoint.Path.replace, late=True)
+    files.tempfile.mkstemp = wrapped(files.tempfile.mkstemp, late=True)
+    files.os.fsync = wrapped(files.os.fsync, late=False)
+    files.Path.replace = wrapped(files.Path.replace, late=True)
     torch.optim.SGD.step = wrapped(torch.optim.SGD.step, late=True)
     session(made, folder)
 

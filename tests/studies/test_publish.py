@@ -6,6 +6,7 @@ import errno
 
 import pytest
 
+from testudo import files
 from testudo.errors import TestudoError
 from testudo.studies import publish
 
@@ -16,10 +17,15 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 
     for name in ("read_study", "read_rows", "summarise", "comparisons", "Results", "main_table", "read_gallery"):
         monkeypatch.setattr(publish, name, lambda *_: _Told())
-    monkeypatch.setattr(publish, "build_page", full)
-    with pytest.raises(TestudoError, match=r"cannot write the page in .*: No space left on device"):
+    monkeypatch.setattr(publish, "build_page", lambda *_: None)
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(TestudoError, match=r"cannot write .*table\.md: No space left on device"):
         publish.tell(tmp_path)
 
 
 class _Told:
     groups = ()
+    title = caption = "told"
+
+    def markdown(self):
+        return "| a |"

@@ -16,8 +16,8 @@ from testudo.errors import TestudoError
 from testudo.models.encoder import Encoder
 from testudo.recipe import build
 from testudo.run import Run, train
+from testudo.tensor_file import load
 from testudo.training import journal
-from testudo.training.checkpoint import load
 from testudo.training.methods.standard import Standard
 from testudo.training.optimiser import Optimiser, Schedule
 from testudo.training.tensorboard import TensorBoard

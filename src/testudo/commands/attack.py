@@ -21,13 +21,13 @@ from testudo.data.batch import Batch
 from testudo.data.images import opened
 from testudo.errors import TestudoError, nearest
 from testudo.evaluation.evaluate import describe
+from testudo.files import write_atomic
 from testudo.models.fast import Fast, fast
 from testudo.recipe import Recipe
 from testudo.registry import ATTACKS, THREATS
 from testudo.run import Run
 from testudo.suite import ball
 from testudo.tensors import norms
-from testudo.training.checkpoint import write_atomic
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 SLACK = 1e-4  # of a 255th: a value this near to a level is on it

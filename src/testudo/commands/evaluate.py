@@ -18,11 +18,11 @@ from testudo.evaluation.significance import Comparison
 from testudo.evaluation.significance import compare as compare_rows
 from testudo.evaluation.summarise import summarise
 from testudo.evaluation.worst import worst_case
+from testudo.files import write_atomic
 from testudo.progress import meter
 from testudo.reports.wording import between, number, p_values, signed
 from testudo.run import Run
 from testudo.suite import suite_of
-from testudo.training.checkpoint import write_atomic
 
 
 def evaluate(

@@ -14,13 +14,13 @@ from tyro.conf import Positional, UseAppendAction, arg
 from testudo.commands.data import data_set
 from testudo.data.dataset import DataSet
 from testudo.errors import TestudoError
+from testudo.files import write_atomic
 from testudo.progress import clock, meter
 from testudo.recipe import build, dump, override, parse_override
 from testudo.registry import STUDIES
 from testudo.studies.publish import collect, tell
 from testudo.studies.runner import Runner
 from testudo.studies.study import Study
-from testudo.training.checkpoint import write_atomic
 
 MINUTES = "minutes.txt"
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -15,6 +13,7 @@ import polars as pl
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from testudo.files import write_atomic
 from testudo.reports import wording
 from testudo.reports.figures import Panel, curves, looks, svg, swatch
 from testudo.reports.findings import findings
@@ -49,7 +48,9 @@ def build_page(
         TestudoError: study.json or a frame lacks a part.
     """
     results = Results(Study.of(study), summary, comparisons)
-    return write_whole(Path(folder) / "report.html", render(results, gallery))
+    path = Path(folder) / "report.html"
+    write_atomic(path, render(results, gallery))
+    return path
 
 
 def render(results: Results, gallery: Gallery | None = None) -> str:
@@ -149,20 +150,3 @@ def _date(created: str) -> str:
     except ValueError:
         return created
     return f"{day.day} {day:%B %Y}"
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write ``text`` so that a reader finds the old page or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".report-", suffix=".html")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path

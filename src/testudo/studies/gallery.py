@@ -12,11 +12,11 @@ import torch
 
 from testudo.data.batch import Batch
 from testudo.evaluation.evaluate import Evaluation
+from testudo.files import write_atomic
 from testudo.models.fast import Fast
 from testudo.run import Run
 from testudo.studies.study import Study
 from testudo.tensors import norms
-from testudo.training.checkpoint import write_atomic
 
 SHOWN = 4  # examples: the first of the test split, so that nobody chose them
 

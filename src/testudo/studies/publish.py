@@ -10,13 +10,13 @@ from typing import Any
 
 import polars as pl
 
-from testudo.errors import TestudoError, one_line
 from testudo.evaluation.columns import read_rows
 from testudo.evaluation.seal import sealed
 from testudo.evaluation.significance import comparisons
 from testudo.evaluation.summarise import summarise
+from testudo.files import write_atomic
 from testudo.registry import DATA
-from testudo.reports.page import build_page, write_whole
+from testudo.reports.page import build_page
 from testudo.reports.results import Results
 from testudo.reports.study import read_gallery, read_study
 from testudo.reports.study_tables import main_table
@@ -29,7 +29,6 @@ def collect(study: Any, folder: Path, minutes: float) -> None:
     """Write the rows of all runs, study.json and gallery.npz of a study whose runs are done."""
     from testudo.run import Run  # here, so that a page can be made again from its rows without torch
     from testudo.studies.gallery import write_gallery
-    from testudo.training.checkpoint import write_atomic
 
     rows = [Run(folder / name).rows({"clean": None, **recipe.suite}) for name, (_, recipe) in study.runs().items()]
     write_atomic(folder / ROWS, sealed(pl.concat(rows)))
@@ -77,9 +76,6 @@ def tell(folder: Path) -> tuple[Path, Table]:
     compared = comparisons(rows, groups)
     table = main_table(Results(facts, summary, compared))
     gallery = read_gallery(folder)
-    try:
-        page = build_page(folder, facts, summary, compared, gallery)
-        write_whole(folder / TABLE, f"# {facts.title}\n\n{table.caption}\n\n{table.markdown()}\n")
-    except OSError as error:  # a full disk; what was there stays
-        raise TestudoError(f"cannot write the page in {folder}: {error.strerror or one_line(error)}") from error
+    page = build_page(folder, facts, summary, compared, gallery)
+    write_atomic(folder / TABLE, f"# {facts.title}\n\n{table.caption}\n\n{table.markdown()}\n")
     return page, table

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from testudo import tensor_file
 from testudo.errors import TestudoError, one_line
+from testudo.files import sweep, write_atomic
 from testudo.training import checkpoint
 
 LAST, BEST, LOG = "last.safetensors", "best.safetensors", "log.jsonl"
@@ -82,11 +84,11 @@ class Journal:
         Raises:
             TestudoError: the checkpoint is damaged, of another model, or none to continue from.
         """
-        checkpoint.sweep(self.folder)
+        sweep(self.folder)
         path = self.folder / LAST
         if not path.exists():
             return Progress(), {}
-        tensors, facts = checkpoint.load(path)
+        tensors, facts = tensor_file.load(path)
         try:
             progress = Progress(**facts["progress"])
             checkpoint.unpack(tensors, model, optimiser)
@@ -110,7 +112,7 @@ class Journal:
         progress.seconds += now - self._clock
         self._clock = self._saved = now
         tensors = {**checkpoint.pack(model, optimiser), **states, "rng": torch.get_rng_state()}
-        checkpoint.save(self.folder / LAST, tensors, {"progress": vars(progress)})
+        tensor_file.save(self.folder / LAST, tensors, {"progress": vars(progress)})
 
     @property
     def due(self) -> bool:
@@ -121,7 +123,7 @@ class Journal:
         """Write the weights that scored best so far."""
         weights = {f"model.{name}": value for name, value in model.state_dict().items()}
         facts = {key: value for key, value in record.items() if key != "seconds"}
-        checkpoint.save(self.folder / BEST, weights, facts)
+        tensor_file.save(self.folder / BEST, weights, facts)
 
     def end_epoch(self, progress: Progress, record: dict[str, Any]) -> None:
         """Tell the watchers; called before the checkpoint, which holds the log."""
@@ -133,7 +135,7 @@ class Journal:
     def write_log(self, progress: Progress) -> None:
         """The log, a JSON line per epoch."""
         lines = "".join(json.dumps(record) + "\n" for record in progress.log)
-        checkpoint.write_atomic(self.folder / LOG, lines)
+        write_atomic(self.folder / LOG, lines)
 
     def step(self, done: int, total: int) -> None:
         """Tell the watchers that a batch is done."""
