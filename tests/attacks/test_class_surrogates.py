@@ -152,6 +152,24 @@ def test_masked_cross_entropy_ranks_by_pixels_lost():
     assert values[0] < values[1] < values[2] == values[3] == pytest.approx(math.log(4))
 
 
+def test_masked_cross_entropy_goes_for_a_class_where_it_is_not_yet():
+    """Wanting a class is minus the cross-entropy of the pixels that lack it; those that have it are done with."""
+    logits, wanted = outputs("pixels"), labels("pixels")
+    reached = logits.argmax(1) == wanted
+    rest, known = torch.where(reached, 255, wanted), (wanted != 255).sum((1, 2)).clamp(min=1)
+    for pull in (
+        lambda p: MaskedCrossEntropy().wanting(PIXELS, p, wanted),
+        lambda p: MaskedCrossEntropy().towards(PIXELS, p, wanted, wanted),
+    ):
+        found = slope(pull, logits)
+        want = slope(lambda p: -CrossEntropy()(PIXELS, p, rest) * (rest != 255).sum((1, 2)) / known, logits)
+        for one, other in zip(found, want, strict=True):
+            torch.testing.assert_close(one, other)
+    assert (found[1][reached[:, None].expand_as(logits)] == 0).all()
+    assert reached.any()
+    assert found[1].abs().max() > 0
+
+
 def test_multilabel_margin_by_hand():
     logits, nan = torch.tensor([[2.0, -1.0, 9.0], [1e4, 1e4, 1e4]]), torch.nan
     target = torch.tensor([[1.0, 0.0, nan], [0.0, 0.0, 0.0]])

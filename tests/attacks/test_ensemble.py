@@ -164,3 +164,28 @@ def test_more_members_never_do_less(keep):
     more = WorstCase(Linf(0.06), DIGIT, keep, attacks={"noise": Noise(draws=2, objective=DIGIT), **SUITE})(model, data)
     assert (more.decided | ~few.decided).all()
     assert (more.loss >= few.loss - 1e-12)[~few.decided].all()
+
+
+def test_the_seed_moves_every_member():
+    model, data = helpers.exact(helpers.multi()), helpers.batch()
+    suite = {"one": Noise(draws=1, seed=3), "other": Noise(draws=1, seed=4)}
+    found = WorstCase(Linf(0.08), seed=5, attacks=suite).members(model.tasks)
+    assert {name: member.seed for name, member in found.items()} == {"one": 8, "other": 9}
+    first, second = (WorstCase(Linf(0.08), seed=seed, attacks=suite)(model, data) for seed in (0, 5))
+    assert not torch.equal(first.images, second.images)
+
+
+@pytest.mark.parametrize(
+    ("late", "message"),
+    [
+        (AutoAttack(), "autoattack attacks one classification task"),
+        (PGD(objective=Objective("colour")), "unknown task 'colour'"),
+        (FAB(objective=Objective("angle")), "fab attacks one classification task"),
+    ],
+)
+def test_what_a_later_member_cannot_attack_is_told_before_the_first_begins(late, message):
+    model, data = helpers.multi(), helpers.batch()
+    seen.clear()
+    with pytest.raises(TestudoError, match=message):
+        WorstCase(Linf(0.08), attacks={"first": Counts(), "late": late})(model, data)
+    assert seen == []

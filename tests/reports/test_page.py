@@ -94,7 +94,7 @@ def test_a_failed_write_leaves_the_old_page(study, frames, tmp_path, monkeypatch
         raise OSError("No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(TestudoError, match="cannot write .*report.html: No space"):
+    with pytest.raises(TestudoError, match=r"cannot write .*report.html: No space"):
         build_page(tmp_path, replace(study, title="new"), *frames)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["report.html"]

@@ -107,7 +107,7 @@ class Attack(ABC):
                 returned images of another shape or not finite.
         """
         with draws_of_its_own(self.seed, batch.images.device):
-            problem = self._problem(model, batch)
+            problem = self.prepare(model, batch)
             for run in range(self.runs if len(batch) else 0):
                 if not problem.begin(run):
                     break
@@ -123,11 +123,12 @@ class Attack(ABC):
         if self.keep != "last" or self.runs > 1 or len(batch) == 0:
             return self(model, batch).images
         with draws_of_its_own(self.seed, batch.images.device):
-            problem = self._problem(model, batch)
+            problem = self.prepare(model, batch)
             problem.begin(0)
             return self._found(problem)
 
-    def _problem(self, model: Model, batch: Batch) -> Problem:
+    def prepare(self, model: Model, batch: Batch) -> Problem:
+        """What a search works on, no pass made yet; refuses a model or a batch that this attack cannot work on."""
         problem = Problem(prepared(model), batch, self.threat, self.objective, self.seed, self.keep, self.samples)
         self.check(problem.oracle.tasks)
         return problem

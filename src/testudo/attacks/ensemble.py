@@ -37,8 +37,10 @@ class Ensemble(Attack, ABC):
 
     def search(self, problem: Problem) -> Tensor:
         """Run them all, judged by this ensemble's own objective; returns what the last of them found."""
-        images = problem.clean
-        for member in self.members(problem.oracle.tasks).values():
+        images, members = problem.clean, self.members(problem.oracle.tasks).values()
+        for member in members:  # a later one's mistake is told before the first has worked for an hour
+            replace(member, threat=problem.threat).prepare(problem.oracle.model, problem.batch)
+        for member in members:
             hit = replace(member, threat=problem.threat)(problem.oracle.model, problem.batch)
             problem.oracle.asked += round(hit.forwards * len(hit.images))
             problem.oracle.sloped += round(hit.backwards * len(hit.images))
@@ -56,7 +58,8 @@ class WorstCase(Ensemble):
     :func:`testudo.evaluation.worst.worst_case`.
 
     Args:
-        threat, objective, keep, seed: see :class:`~testudo.attacks.base.Attack`; the ball is every member's.
+        threat, objective, keep: see :class:`~testudo.attacks.base.Attack`; the ball is every member's.
+        seed: is added to every member's own.
         attacks: by name, each with an objective of its own.
 
     >>> WorstCase(attacks={"ce": APGD(steps=20), "square": Square(queries=100)}).keep
@@ -77,7 +80,7 @@ class WorstCase(Ensemble):
 
     def members(self, tasks: Mapping[str, Task]) -> dict[str, Attack]:
         """The given ones."""
-        return self.attacks
+        return {name: replace(member, seed=member.seed + self.seed) for name, member in self.attacks.items()}
 
 
 @dataclass(frozen=True)

@@ -81,13 +81,14 @@ class Objective:
 
         With ``aims``, wrong answers by task name, it is how near the model is to giving those.
         """
-        columns = [
-            self._surrogate(name)(task, outputs[name], targets[name])
-            if aims is None
-            else self._surrogate(name).towards(task, outputs[name], targets[name], aims[name])
-            for name, task in tasks.items()
-        ]
-        return -torch.stack(columns, 1) if self.targeted else torch.stack(columns, 1)
+        columns = []
+        for name, task in tasks.items():
+            raised, said, target = self._surrogate(name), outputs[name], targets[name]
+            if aims is not None:
+                columns.append(raised.towards(task, said, target, aims[name]))
+            else:
+                columns.append((raised.wanting if self.targeted else raised)(task, said, target))
+        return torch.stack(columns, 1)
 
     def beaten(self, tasks: Mapping[str, Task], outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
         """(N,) whether every task under attack is: its score is beyond the stated or its own threshold.

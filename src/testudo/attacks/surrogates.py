@@ -47,9 +47,13 @@ class Surrogate(ABC):
     def __call__(self, task: Task, prediction: Tensor, target: Tensor) -> Tensor:
         """(N,) the surrogate; 0 where there is no label."""
 
+    def wanting(self, task: Task, prediction: Tensor, target: Tensor) -> Tensor:
+        """(N,) what to raise to have ``target`` predicted; 0 where there is no label."""
+        return -self(task, prediction, target)
+
     def towards(self, task: Task, prediction: Tensor, target: Tensor, aim: Tensor) -> Tensor:
         """(N,) what to raise to have ``aim`` (in ``target``'s format) predicted in place of ``target``."""
-        return -self(task, prediction, aim)
+        return self.wanting(task, prediction, aim)
 
     def misfit(self, task: Task) -> TestudoError:
         """The error for a task that this surrogate is not for, with the surrogates that are."""
@@ -122,14 +126,23 @@ class ClassSurrogate(Surrogate):
     def each(self, logits: Tensor, label: Tensor) -> Tensor:
         """(N, C, ...) logits, (N, 1, ...) classes -> (N, ...)."""
 
+    def each_wanting(self, logits: Tensor, label: Tensor) -> Tensor:
+        """(N, ...) what to raise to have class ``label`` (N, 1, ...)."""
+        return -self.each(logits, label)
+
     def each_towards(self, logits: Tensor, label: Tensor, aim: Tensor) -> Tensor:
         """(N, ...) what to raise to have class ``aim`` (N, 1, ...) in place of ``label``."""
-        return -self.each(logits, aim)
+        return self.each_wanting(logits, aim)
 
     def __call__(self, task: Task, prediction: Tensor, target: Tensor) -> Tensor:
         """(N, C, ...) logits, (N, ...) classes -> (N,)."""
         logits, label, known = self.read(task, prediction, target)
         return mean_known(self.each(logits, label), known)
+
+    def wanting(self, task: Task, prediction: Tensor, target: Tensor) -> Tensor:
+        """As :meth:`Surrogate.wanting`, over the known pixels."""
+        logits, label, known = self.read(task, prediction, target)
+        return mean_known(self.each_wanting(logits, label), known)
 
     def towards(self, task: Task, prediction: Tensor, target: Tensor, aim: Tensor) -> Tensor:
         """As :meth:`Surrogate.towards`, over the pixels where both ``target`` and ``aim`` are known."""
@@ -242,7 +255,8 @@ class MaskedCrossEntropy(ClassSurrogate):
     """Cross-entropy of the pixels (or examples) still predicted right; the others have no gradient (SEA).
 
     A pixel that is wrong counts log C, the most that a right one can, where SEA's counts 0: the gradient is the
-    same, and a worse prediction has the larger value, so that the worst iterate can be told by it.
+    same, and a worse prediction has the larger value, so that the worst iterate can be told by it. Going for a class,
+    it is the pixels that have it already that count 0 and have no gradient.
     """
 
     def each(self, logits: Tensor, label: Tensor) -> Tensor:
@@ -250,3 +264,8 @@ class MaskedCrossEntropy(ClassSurrogate):
         nats = F.cross_entropy(logits, label.squeeze(1), reduction="none")
         right = logits.argmax(1) == label.squeeze(1)
         return torch.where(right, nats, math.log(logits.shape[1]))
+
+    def each_wanting(self, logits: Tensor, label: Tensor) -> Tensor:
+        """(N, ...) minus nats, 0 where ``label`` is predicted."""
+        nats = F.cross_entropy(logits, label.squeeze(1), reduction="none")
+        return torch.where(logits.argmax(1) == label.squeeze(1), 0, -nats)
