@@ -10,7 +10,7 @@ import torch
 
 from testudo.environment import environment
 
-PARTS = ("pgd", "minmax", "tasks", "precision")
+PARTS = ("pgd", "minmax", "tasks", "precision", "loader", "dense", "scenes")
 
 
 def main() -> None:

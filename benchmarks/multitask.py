@@ -100,7 +100,7 @@ def judged(name: str, case: Case) -> pl.DataFrame:
 
 def table(name: str, case: Case) -> list[str]:
     """Markdown lines for one data set."""
-    found = td.summarise(judged(name, case))
+    found = td.summarise(judged(name, case)).filter("primary")
     value = {(r["attack"], r["task"], r["metric"]): r for r in found.iter_rows(named=True)}
     clean = [r for r in found.iter_rows(named=True) if r["attack"] == "clean"]
     told = ", ".join(f"{r['task']} {r['metric']} {r['value']:.3g} [{r['low']:.3g}, {r['high']:.3g}]" for r in clean)
@@ -146,7 +146,7 @@ def picture(name: str, case: Case, path: Path) -> None:
     """What each attack does to each task at the largest radius, as bars."""
     from matplotlib.figure import Figure
 
-    found = td.summarise(judged(name, case))
+    found = td.summarise(judged(name, case)).filter("primary")
     eps = case.radii[-1]
     kept = [arm for arm in arms(1.0, case.tasks) if not arm.startswith("Siege on")]
     value = {(r["attack"], r["task"]): r["value"] for r in found.iter_rows(named=True) if r["task"] != "*"}

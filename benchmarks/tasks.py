@@ -78,18 +78,18 @@ def _peak(name: str, count: int) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def _held() -> int:
+def held() -> int:
     """Bytes of this process in memory now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def _most_held(work: Callable[[], object]) -> int:
     """Bytes that ``work`` adds at its peak, looked at every millisecond."""
-    seen, over = [_held()], threading.Event()
+    seen, over = [held()], threading.Event()
 
     def look() -> None:
         while not over.wait(0.001):
-            seen.append(_held())
+            seen.append(held())
 
     watcher = threading.Thread(target=look)
     watcher.start()

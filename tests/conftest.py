@@ -8,7 +8,16 @@ import pytest
 import tiny
 
 from testudo import cli
+from testudo.data.cache import CACHE_ENV
 from testudo.run import train
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """What is cached by a test, or by a process it starts, goes to a folder of this session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_ENV, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from testudo.attacks.number_surrogates import Cosine
 from testudo.attacks.surrogates import Custom, kind
 from testudo.registry import SURROGATES
 from testudo.tasks.classification import Classification, MultiLabel
-from testudo.tasks.dense import Depth, Normals
+from testudo.tasks.depth import Depth
+from testudo.tasks.normals import Normals
 from testudo.tasks.regression import Regression
 from testudo.tasks.segmentation import Segmentation
 

@@ -17,7 +17,7 @@ FILES = sorted(HOME.rglob("*.py"))
 # know each other, and reports stand on the ground.
 FLOORS = [
     {"errors"},
-    {"files", "tensors", "registry", "environment", "progress"},
+    {"files", "overrides", "tensors", "registry", "environment", "progress"},
     {"tensor_file", "reports"},
     {"tasks", "balance"},
     {"data"},

@@ -20,14 +20,15 @@ from testudo.data.digits import Digits
 from testudo.data.manifest import Manifest
 from testudo.errors import TestudoError
 from testudo.models.encoder import Encoder
-from testudo.recipe import REGISTRIES, Recipe, build, dump, override, parse_override, read, to_toml
+from testudo.overrides import override, parse_override
+from testudo.recipe import REGISTRIES, Recipe, build, dump, read, to_toml
 from testudo.registry import DATA, TASKS
 from testudo.tasks.task import Task
 from testudo.training.methods.mao import Mao
 from testudo.training.optimiser import Schedule
 from testudo.training.trainer import Trainer
 
-NEEDED = {"threats": {"eps": 0.1}, "tasks": {"name": "digit"}, "data": {}}
+NEEDED = {"threats": {"eps": 0.1}, "tasks": {"name": "digit"}, "derived": {"name": "new"}}
 TEXT = """
 name = "x"
 tasks = ["digit", "parity"]
@@ -66,6 +67,8 @@ def parts():
 @pytest.mark.parametrize(("base", "registry", "name"), list(parts()))
 def test_every_registered_part_survives_dump_and_build(base, registry, name):
     needed = dict(NEEDED.get(registry.plural, {}))
+    if name == "relabel":
+        needed |= {"source": "digit", "groups": [[0], [1, 2]], "labels": ["a", "b"]}
     if registry is TASKS and name == "multilabel":
         needed["labels"] = ["a", "b"]
     if registry is DATA and name in ("cifar10", "cifar100", "manifest"):
@@ -135,7 +138,12 @@ WRONG = [
     ({"suite": 5}, "suite: must be a table of tables, got 5"),
     ({"suite": {"clean": {"kind": "fgsm"}}}, "no attack of the suite may be called 'clean'"),
     ({"data.derived": 5}, "data.digits.derived: must be a list of tables, got 5"),
-    ({"data.derived": [{"name": "x"}]}, "data.digits.derived[0].source: is missing"),
+    ({"data.derived": [{"name": "x"}]}, "data.digits.derived[0].kind: names the derived label; got None"),
+    ({"data.derived": [{"kind": "relabel", "name": "x"}]}, "data.digits.derived[0].relabel.source: is missing"),
+    (
+        {"data.derived": [{"kind": "canny", "name": "x", "low": 1}]},
+        "data.digits.derived[0].canny: derived task 'x': sigma",
+    ),
     ({"data.size": 2}, "data.digits: digits: size must be at least 8 pixels"),
     ({"tasks": "digit"}, "tasks: must be a list, got 'digit'"),
     ({"tasks": ["digit", 3]}, "tasks[1]: must be a string, got 3"),

@@ -13,7 +13,8 @@ from testudo.data.xray import NIH
 from testudo.errors import TestudoError
 from testudo.suite import SUITES, suite_of
 from testudo.tasks.classification import Classification, MultiLabel
-from testudo.tasks.dense import Depth, Normals
+from testudo.tasks.depth import Depth
+from testudo.tasks.normals import Normals
 from testudo.tasks.regression import Regression
 from testudo.tasks.segmentation import Segmentation
 

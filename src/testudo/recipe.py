@@ -21,9 +21,11 @@ from testudo.attacks.surrogates import Surrogate
 from testudo.attacks.threat import Threat
 from testudo.balance.base import Balance
 from testudo.data.dataset import DataSet
+from testudo.data.derived import Derived
 from testudo.errors import TestudoError, nearest, one_line, unknown
 from testudo.models.encoder import Encoder
-from testudo.registry import ATTACKS, BALANCES, DATA, METHODS, MODELS, SURROGATES, TASKS, THREATS, Registry
+from testudo.overrides import override
+from testudo.registry import ATTACKS, BALANCES, DATA, DERIVED, METHODS, MODELS, SURROGATES, TASKS, THREATS, Registry
 from testudo.tasks.task import Task
 from testudo.training.methods.base import Method
 from testudo.training.trainer import Trainer
@@ -32,6 +34,7 @@ REGISTRIES: dict[type, Registry] = {
     Attack: ATTACKS,
     Balance: BALANCES,
     DataSet: DATA,
+    Derived: DERIVED,
     Encoder: MODELS,
     Method: METHODS,
     Surrogate: SURROGATES,
@@ -59,6 +62,7 @@ class Recipe:
         model: the shared encoder.
         method: who hardens.
         tasks: which of the data's tasks are learnt, the main one first; none means all of them.
+        options: fields of tasks that shall differ from the data's, by task: ``{"depth": {"loss_kind": "l2"}}``.
         trainer: epochs, optimiser, precision.
         validation: the attack whose result on the validation split chooses the best weights; none: clean.
         suite: the attacks it is evaluated with, by name.
@@ -70,6 +74,7 @@ class Recipe:
     model: Encoder
     method: Method
     tasks: tuple[str, ...] = ()
+    options: dict[str, dict[str, Any]] = field(default_factory=dict)
     trainer: Trainer = Trainer()
     validation: Attack | None = None
     suite: dict[str, Attack] = field(default_factory=dict)
@@ -84,11 +89,21 @@ class Recipe:
             raise TestudoError("no attack of the suite may be called 'clean', which names the clean images")
 
     def chosen(self) -> tuple[Task, ...]:
-        """The tasks to learn, the main one first; raises TestudoError for one that the data lacks."""
+        """The tasks to learn, the main one first.
+
+        Raises:
+            TestudoError: one that the data lacks, or an option that it does not have.
+        """
         offered = {task.name: task for task in self.data.tasks()}
-        for name in self.tasks:
-            if name not in offered:
-                raise unknown("task (in the recipe's tasks)", name, offered)
+        for place, names in (("tasks", self.tasks), ("options", self.options)):
+            for name in names:
+                if name not in offered:
+                    raise unknown(f"task (in the recipe's {place})", name, offered)
+        for name, values in self.options.items():
+            fixed = {"kind", "name"} & values.keys()
+            if fixed:
+                raise TestudoError(f"options.{name}: a task's {fixed.pop()} is the data's to say")
+            offered[name] = build(Task, {**dump(offered[name]), **values}, "", f"options.{name}")
         return tuple(offered[name] for name in self.tasks or offered)
 
 
@@ -125,40 +140,6 @@ def in_full(dotted: str) -> str:
     """
     own, short = ({f.name for f in dataclasses.fields(part)} for part in (Recipe, Trainer))
     return f"trainer.{dotted}" if dotted.split(".")[0] in short - own else dotted
-
-
-def override(values: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set ``a.b.c`` in nested tables, making those that are missing.
-
-    >>> values = {"trainer": {"epochs": 30}}
-    >>> override(values, "trainer.epochs", 5)
-    >>> values
-    {'trainer': {'epochs': 5}}
-    """
-    *parents, last = dotted.split(".")
-    if not all((*parents, last)):
-        raise TestudoError(f"cannot set {dotted!r}: a path is names with a dot between")
-    inner = values
-    for name in parents:
-        inner = inner.setdefault(name, {})
-        if not isinstance(inner, dict):
-            raise TestudoError(f"cannot set {dotted}: {name} is no table")
-    inner[last] = value
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """``"a.b=value"`` as a dotted path and a TOML value; what is no TOML is taken as a string.
-
-    >>> parse_override("trainer.epochs=5"), parse_override("data.root=~/cifar")
-    (('trainer.epochs', 5), ('data.root', '~/cifar'))
-    """
-    dotted, equals, value = text.partition("=")
-    if not equals or not dotted.strip():
-        raise TestudoError(f"an override is written path=value, got {text!r}")
-    try:
-        return dotted.strip(), tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        return dotted.strip(), value
 
 
 def build(cls: type, values: Any, where: str = "", path: str = "") -> Any:

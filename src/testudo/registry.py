@@ -140,8 +140,16 @@ TASKS = Registry(
         "multilabel": "testudo.tasks.classification:MultiLabel",
         "regression": "testudo.tasks.regression:Regression",
         "segmentation": "testudo.tasks.segmentation:Segmentation",
-        "depth": "testudo.tasks.dense:Depth",
-        "normals": "testudo.tasks.dense:Normals",
+        "depth": "testudo.tasks.depth:Depth",
+        "disparity": "testudo.tasks.depth:Disparity",
+        "log_depth": "testudo.tasks.log_depth:LogDepth",
+        "normals": "testudo.tasks.normals:Normals",
+        "reshading": "testudo.tasks.maps:Reshading",
+        "curvature": "testudo.tasks.maps:Curvature",
+        "edges": "testudo.tasks.maps:Edges",
+        "keypoints": "testudo.tasks.maps:Keypoints",
+        "autoencoder": "testudo.tasks.maps:Autoencoder",
+        "hog": "testudo.tasks.maps:HOG",
     },
 )
 DATA = Registry(
@@ -154,6 +162,22 @@ DATA = Registry(
         "manifest": "testudo.data.manifest:Manifest",
         "nih": "testudo.data.xray:NIH",
         "nyuv2": "testudo.data.nyuv2:NYUv2",
+        "cityscapes": "testudo.data.cityscapes:Cityscapes",
+        "taskonomy": "testudo.data.taskonomy:Taskonomy",
+        "scenes": "testudo.data.scenes:Scenes",
+    },
+)
+DERIVED = Registry(
+    "derived label",
+    "derived",
+    {
+        "relabel": "testudo.data.derived:Relabel",
+        "image": "testudo.data.pixel_labels:ImageLabel",
+        "sobel": "testudo.data.pixel_labels:SobelLabel",
+        "canny": "testudo.data.pixel_labels:CannyLabel",
+        "harris": "testudo.data.pixel_labels:HarrisLabel",
+        "hog": "testudo.data.pixel_labels:HogLabel",
+        "occlusion": "testudo.data.pixel_labels:OcclusionLabel",
     },
 )
 MODELS = Registry(
@@ -167,6 +191,9 @@ MODELS = Registry(
         "wrn28_10": "testudo.models.wide_resnet:WRN28x10",
         "wrn70_16": "testudo.models.wide_resnet:WRN70x16",
         "unet": "testudo.models.unet:UNet",
+        "drn_d_22": "testudo.models.drn:DRND22",
+        "drn_d_105": "testudo.models.drn:DRND105",
+        "resnet50_aspp": "testudo.models.aspp:ResNet50ASPP",
     },
 )
 METHODS = Registry(
@@ -178,6 +205,16 @@ METHODS = Registry(
         "mao": "testudo.training.methods.mao:Mao",
     },
 )
-STUDIES = Registry("study", "studies", {"quickstart": "testudo.studies.quickstart:Quickstart"})
+STUDIES = Registry(
+    "study",
+    "studies",
+    {
+        "quickstart": "testudo.studies.quickstart:Quickstart",
+        "joint": "testudo.studies.joint:Joint",
+        "auxiliaries": "testudo.studies.auxiliaries:Auxiliaries",
+    },
+)
 
-FAMILIES = {r.plural: r for r in (ATTACKS, THREATS, SURROGATES, BALANCES, TASKS, DATA, MODELS, METHODS, STUDIES)}
+FAMILIES = {
+    r.plural: r for r in (ATTACKS, THREATS, SURROGATES, BALANCES, TASKS, DATA, DERIVED, MODELS, METHODS, STUDIES)
+}

@@ -241,8 +241,7 @@ def _open(run: Run, recipe: Recipe, examples: dict[str, Examples]) -> None:
         before, now = (_lasting(dump(each)) for each in (run.recipe, recipe))
         if before != now:
             raise TestudoError(f"{run.folder} holds another recipe ({_difference(before, now)}); choose another folder")
-        changed = [split for split in SPLITS if run.facts["data"][split] != prints[split]]
-        if changed:
+        if changed := [split for split in SPLITS if run.facts["data"][split] != prints[split]]:
             raise TestudoError(f"the data of {run.folder} has changed since it began ({', '.join(changed)})")
         return
     mean, std = recipe.data.statistics()
@@ -264,19 +263,18 @@ def _open(run: Run, recipe: Recipe, examples: dict[str, Examples]) -> None:
 def _notes(examples: dict[str, Examples]) -> str:
     """What was done to or left out of the published images, told once where it is the same for every split."""
     notes = {split: part.note for split, part in examples.items()}
-    if len(set(notes.values())) == 1:
-        return notes["train"]
-    return joined(*(f"{split}: {note}" for split, note in notes.items() if note))
+    same = len(set(notes.values())) == 1
+    return notes["train"] if same else joined(*(f"{split}: {note}" for split, note in notes.items() if note))
 
 
 def _sound(facts: Any) -> bool:
     """Whether ``facts`` holds what :func:`_open` writes."""
     kinds: dict[str, type] = {"environment": dict, "data": dict, "counts": dict, "note": str, "threads": int}
     kinds |= dict.fromkeys(("tasks", "mean", "std"), list)
-    if not isinstance(facts, dict) or not all(isinstance(facts.get(name), kind) for name, kind in kinds.items()):
-        return False
     return (
-        all(isinstance(facts["data"].get(s), str) and isinstance(facts["counts"].get(s), int) for s in SPLITS)
+        isinstance(facts, dict)
+        and all(isinstance(facts.get(name), kind) for name, kind in kinds.items())
+        and all(isinstance(facts["data"].get(s), str) and isinstance(facts["counts"].get(s), int) for s in SPLITS)
         and all(isinstance(value, float) for value in facts["mean"] + facts["std"])
         and len(facts["mean"]) == len(facts["std"]) > 0
         and facts["threads"] > 0

@@ -29,7 +29,7 @@ from testudo.recipe import Recipe, build, table
 from testudo.registry import BALANCES, SURROGATES, THREATS
 from testudo.reports.wording import radius
 from testudo.tasks.classification import Classification
-from testudo.tasks.dense import Normals
+from testudo.tasks.normals import Normals
 from testudo.tasks.segmentation import Segmentation
 from testudo.tasks.task import Task
 

@@ -16,11 +16,15 @@ import torch
 
 from testudo.data.augment import Augment
 from testudo.data.cifar import CIFAR10, CIFAR100
+from testudo.data.cityscapes import Cityscapes
 from testudo.data.digits import Digits
 from testudo.data.images import Files, Stored
 from testudo.data.loader import Loader
 from testudo.data.manifest import Manifest
 from testudo.data.nyuv2 import NYUv2
+from testudo.data.scenes import TASKS as SCENE_TASKS
+from testudo.data.scenes import Scenes
+from testudo.data.taskonomy import Taskonomy
 from testudo.data.xray import NIH
 from testudo.errors import TestudoError
 from testudo.registry import DATA
@@ -51,6 +55,13 @@ CASES = {
     "nih-published": lambda tmp: NIH(str(writers.nih(tmp, published=True)), size=20),
     "nyuv2-images": lambda tmp: NYUv2(str(writers.nyuv2_images(tmp)), size=(12, 16)),
     "nyuv2-arrays": lambda tmp: NYUv2(str(writers.nyuv2_arrays(tmp)), size=(24, 32)),
+    "cityscapes-minmax": lambda tmp: Cityscapes(str(writers.cityscapes(tmp)), size=(16, 32)),
+    "cityscapes-mao": lambda tmp: Cityscapes(str(writers.cityscapes(tmp)), "mao", size=(20, 24), skip_bad=True),
+    "cityscapes-prepared": lambda tmp: Cityscapes(str(writers.cityscapes_prepared(tmp)), size=(8, 16)),
+    "taskonomy-tiny": lambda tmp: Taskonomy(str(writers.taskonomy(tmp)), size=(16, 16)),
+    "taskonomy-drawn": lambda tmp: Taskonomy(str(writers.taskonomy(tmp, order="omnidata")), "drawn", size=(8, 8)),
+    "scenes": lambda tmp: Scenes(size=(24, 32), rooms=(3, 2, 3), views=2),
+    "scenes-all": lambda tmp: Scenes(size=(16, 24), rooms=(2, 2, 2), views=3, wanted=SCENE_TASKS, supersample=1),
     "manifest-csv": lambda tmp: Manifest(writers.animals(tmp), columns=ANIMALS),
     "manifest-parquet": lambda tmp: Manifest(writers.birds(tmp), **BIRDS),
 }
@@ -137,7 +148,7 @@ def _one_pixel_off(images):
 def test_batches_do_not_depend_on_workers_or_on_where_one_starts(dataset, augment):
     examples = dataset.load("test")
     size = -(-len(examples) // 5)
-    here = Loader(examples, size, seed=4, shuffle=True, augment=augment)
+    here = Loader(examples, size, seed=4, shuffle=True, augment=augment, tasks=dataset.tasks())
     there = replace(here, workers=2)
     whole = list(here(epoch=2))
     assert sum(len(batch) for batch in whole) == len(examples)
@@ -155,7 +166,8 @@ def test_batches_do_not_depend_on_workers_or_on_where_one_starts(dataset, augmen
 def test_global_random_state_is_left_alone(dataset, workers):
     before = (torch.get_rng_state(), random.getstate(), repr(np.random.get_state()))  # noqa: NPY002
     examples = dataset.load("test")
-    loader = Loader(examples, -(-len(examples) // 2), shuffle=True, augment=Augment(crop=1, flip=True), workers=workers)
+    augment, size = Augment(crop=1, flip=True), -(-len(examples) // 2)
+    loader = Loader(examples, size, shuffle=True, augment=augment, workers=workers, tasks=dataset.tasks())
     first = torch.cat([batch.ids for batch in loader(epoch=1)])
     assert torch.equal(before[0], torch.get_rng_state())
     assert before[1:] == (random.getstate(), repr(np.random.get_state()))  # noqa: NPY002

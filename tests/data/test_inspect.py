@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from testudo.data.cifar import CIFAR10
+from testudo.data.cityscapes import Cityscapes
 from testudo.data.digits import Digits
 from testudo.data.inspect import check, listing, show
 from testudo.data.manifest import Manifest
@@ -71,3 +72,35 @@ def test_show_refuses_what_it_cannot_do(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TestudoError, match=r"cannot write '.*sheet.png'"):
         show(Digits(), tmp_path / "file" / "sheet.png")
+
+
+def test_maps_are_counted_part_by_part(tmp_path, monkeypatch):
+    monkeypatch.setattr("testudo.data.dataset.CHUNK", 2)
+    dataset = Cityscapes(str(writers.cityscapes(tmp_path)), size=(32, 64))
+    test = check(dataset).splits[2]
+    targets = dataset.load("test").batch(range(4)).targets
+    known = targets["segmentation"][targets["segmentation"] != 255]
+    assert test.labels["segmentation"]["road"] == pytest.approx(float((known == 0).float().mean()))
+    assert test.labels["segmentation"]["unknown"] == pytest.approx(1 - len(known) / targets["segmentation"].numel())
+    assert test.labels["disparity"]["greatest"] == pytest.approx(float(targets["disparity"].nan_to_num().max()))
+
+
+def test_the_command_tells_what_it_skips_and_what_it_doubts(tmp_path, said):
+    root = writers.cityscapes(tmp_path)
+    (broken,) = root.glob("gtFine/val/lindau/lindau_000000_000001_*labelIds.png")
+    broken.write_bytes(b"cut")
+    odd = root / "disparity/train/ulm/ulm_000000_000000_disparity.png"
+    writers.put(odd, np.full((32, 64), 60_000, np.uint16))
+    words = ("data", "check", "cityscapes", "--data-dir", str(root), "--set", "data.size=[16,32]")
+    code, out, err = said(*words)
+    assert code == 2
+    assert err.startswith("testudo: cityscapes: cannot decode image")
+    assert str(broken) in err
+    code, out, err = said(*words, "--skip-bad")
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert lines[0].startswith(f"skipped: cityscapes: cannot decode image '{broken}'")
+    assert lines[1].startswith(f"warning: '{odd}': the median is 234 pixels of disparity, outside 1 to 128")
+    assert any(line.startswith("test: 3 images, 3 x 16 x 32") for line in lines)
+    code, _, err = said("data", "check", "digits", "--skip-bad")
+    assert (code, err) == (2, "testudo: data set 'digits' cannot skip bad examples; leave out --skip-bad\n")

@@ -4,11 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from testudo.data.augment import Augment
+from testudo.data.batch import Batch
 from testudo.data.dataset import Examples
 from testudo.data.digits import Digits
-from testudo.data.images import Files
+from testudo.data.images import Files, Stored
 from testudo.data.loader import Loader
 from testudo.errors import TestudoError
+from testudo.tasks.depth import Depth
+from testudo.tasks.maps import Edges
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,30 @@ def test_no_examples_no_batches(loader):
     none = replace(loader, examples=loader.examples.take([]))
     assert list(none()) == []
     assert len(none) == 0
+
+
+def test_only_the_tasks_that_are_named_have_targets(loader):
+    tasks = Digits().tasks()
+    some = replace(loader, tasks=tasks[1:])
+    for batch, whole in zip(some(2), loader(2), strict=True):
+        assert list(batch.targets) == ["parity", "loop"]
+        assert torch.equal(batch.images, whole.images)
+        assert all(torch.equal(batch.targets[name], whole.targets[name]) for name in batch.targets)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_labels_that_an_augmentation_changes_change_as_their_task_says(workers):
+    images, depth = torch.rand(6, 3, 8, 8), torch.rand(6, 1, 8, 8) + 1
+    examples = Examples(Stored(images), {"depth": depth, "other": depth}, torch.arange(6))
+    zoom = Augment(scale=(2.0, 2.0))
+    loader = Loader(examples, 4, augment=zoom, workers=workers, tasks=(Depth("depth"),))
+    for batch in loader():
+        plain = zoom(Batch(images, {"depth": depth}), 0, 0, (Edges("depth"),))[batch.ids]
+        assert torch.equal(batch.images, plain.images)
+        assert torch.equal(batch.targets["depth"], plain.targets["depth"] / 2)
+        assert "other" not in batch.targets  # it would be of no known task
+    with pytest.raises(TestudoError, match="how labels 'depth' change"):
+        next(replace(loader, tasks=())())
 
 
 @pytest.mark.parametrize("workers", [0, 1])

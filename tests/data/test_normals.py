@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from testudo.data.normals import Camera, normals
-from testudo.tasks.dense import Normals, angle
+from testudo.tasks.normals import Normals
+from testudo.tasks.vectors import angle
 
 CAMERA = Camera(110.0, 105.0, 40.3, 28.9, (60, 80))
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from testudo.data.inspect import check
-from testudo.data.nyuv2 import BLOCK, NYUv2
+from testudo.data.nyuv2 import BLOCK, KINECT, NYUv2
 from testudo.errors import TestudoError
 
 HERE = Path(__file__).resolve().parent
@@ -100,6 +100,8 @@ DAMAGED = [
     ("val/label13/0.png", np.full(FULL, 13, np.uint8), r"val/label13/0.png: label 13 is out of range \(allowed: 0 to"),
     ("val/depth/1.png", np.ones((9, 9), np.uint8), r"val/depth/1.png: depth and label differ in size: 9x9 and 24x32"),
     ("val/image/1.jpg", np.ones((9, 9), np.uint8), r"val/image/1.jpg: image and label differ in size: 9x9 and 24x32"),
+    ("val/label13/2.png", np.full(FULL, 255, np.uint8), r"val/label13/2.png: no pixel is labelled: all of them are un"),
+    ("val/depth/2.png", np.zeros(FULL, np.uint8), r"val/depth/2.png: no pixel is labelled: all of them are unknown"),
     ("val/normal/2.npy", None, r"cannot read '.*val/normal/2.npy'"),
     ("val/label/2.npy", b"no array", r"cannot read '.*val/label/2.npy'"),
     ("val/label/2.npy", np.full(FULL, 40.0), r"val/label/2.npy: label 40 is out of range"),
@@ -118,6 +120,64 @@ def test_a_damaged_file_is_named_in_one_line(tmp_path, images, arrays, file, con
         [dataset.load(split) for split in dataset.splits]
     assert "\n" not in str(caught.value)
     assert check(dataset).problems == (str(caught.value),)
+
+
+def test_every_damaged_file_of_an_example_is_named(tmp_path, images):
+    root = Path(shutil.copytree(images, tmp_path / "copy"))
+    for file in ("val/image/1.jpg", "val/depth/1.png", "val/label13/1.png"):
+        damage(root, file, b"cut")
+    assert [Path(line.split("'")[1]).parent.name for line in NYUv2(str(root)).check()] == ["image", "depth", "label13"]
+
+
+@pytest.mark.parametrize("layout", ["images", "arrays"])
+def test_bad_examples_are_skipped_and_counted_where_asked(tmp_path, request, layout):
+    root = Path(shutil.copytree(request.getfixturevalue(layout), tmp_path / "copy"))
+    end = "png" if layout == "images" else "npy"
+    damage(root, f"val/depth/0.{end}", b"cut")
+    damage(root, f"val/depth/3.{end}", None)
+    dataset = NYUv2(str(root), size=FULL, skip_bad=True)
+    test, again = dataset.load("test"), dataset.load("test")
+    assert test.ids.tolist() == [1, 2]
+    assert "; 2 of 4 skipped: first " in test.note
+    assert f"val/depth/0.{end}" in test.note
+    assert (test.note, test.fingerprint()) == (again.note, again.fingerprint())
+    assert "skipped" not in dataset.load("train").note
+    report = check(dataset)
+    assert [len(report.skipped), len(report.problems), report.splits[2].count] == [2, 0, 2]
+    for index in (1, 2):
+        damage(root, f"val/depth/{index}.{end}", b"cut")
+    with pytest.raises(TestudoError, match="and none of 4 examples is without a fault"):
+        dataset.load("test")
+
+
+def test_millimetres_are_warned_of(tmp_path, arrays):
+    root = Path(shutil.copytree(arrays, tmp_path / "copy"))
+    for index in (1, 3):
+        damage(root, f"val/depth/{index}.npy", np.full((*FULL, 1), 2400.0))
+    dataset = NYUv2(str(root), size=FULL)
+    message = r"^nyuv2: '.*val/depth/1.npy': the median is 2.4e\+03 m, outside 0.3 to 20 m; is it .* \(and 1 more\)$"
+    with pytest.warns(UserWarning, match=message):
+        assert len(dataset.load("test")) == 4
+    dataset.load("train")  # warnings are errors: there are none
+    report = check(dataset)
+    assert report.problems == ()
+    assert [line.split("'")[1][-11:] for line in report.doubts] == ["depth/1.npy", "depth/3.npy"]
+
+
+def test_arrays_without_normals_get_them_from_depth(tmp_path, arrays):
+    """Of a floor 1.2 m below a level camera the depth is that over the slope of the ray; its normal points up."""
+    root = Path(shutil.copytree(arrays, tmp_path / "copy"))
+    shutil.rmtree(root / "val/normal")
+    camera = KINECT.at(FULL)
+    slope = (np.arange(FULL[0]) - camera.cy) / camera.fy
+    metres = np.where(slope > 0.05, 1.2 / slope.clip(0.05), 0)
+    damage(root, "val/depth/1.npy", np.repeat(metres[:, None, None], FULL[1], 1).astype(np.float32))
+    examples = NYUv2(str(root), size=FULL).load("test")
+    assert examples.note.endswith("normals derived from depth")
+    normal = examples.batch([1]).targets["normal"][0]
+    known = ~normal.isnan().any(0)
+    assert known[slope > 0.1].all()
+    torch.testing.assert_close(normal[:, known].mean(1), torch.tensor([0.0, -1.0, 0.0]), atol=1e-3, rtol=0)
 
 
 def test_check_names_every_damaged_file_and_missing_folders(tmp_path, images):

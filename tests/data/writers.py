@@ -183,3 +183,85 @@ def nih(root, patients=30, published=False):
             )
     write_csv(root / ("Data_Entry_2017.csv" if published else "sample_labels.csv"), rows)
     return root
+
+
+def put(file, array, kind="PNG"):
+    """An array as an image file; a 16-bit PNG of uint16, a 32-bit TIFF of int32."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(encoded(array, kind))
+
+
+def street(image):
+    """Labels for a Cityscapes image: ids, disparity (16 bits) and parts (32 bits); the first row is unknown."""
+    values = image.astype(np.int32)
+    ids, disparity = values[..., 0] % 34, 4000 + 20 * values[..., 1]
+    parts = np.where(values[..., 2] % 3 == 0, 2_400_000 + 100 * 7 + values[..., 0] % 5, ids)
+    ids[0], disparity[0] = 0, 0
+    return ids.astype(np.uint8), disparity.astype(np.uint16), parts
+
+
+CITIES = {"train": ("aachen", "bochum", "ulm"), "val": ("lindau",)}
+
+
+def cityscapes(root, each=4, size=(32, 64), train_ids=False):
+    """``each`` images of four cities, as published; or with classes in place of ids."""
+    root = Path(root)
+    for part, cities in CITIES.items():
+        for seed, city in enumerate(cities):
+            for index, image in enumerate(pixels(each, 20 + seed + 10 * (part == "val"), size)):
+                ids, disparity, parts = street(image)
+                start = f"{part}/{city}/{city}_000000_{index:06d}"
+                put(root / f"leftImg8bit/{start}_leftImg8bit.png", image)
+                name = "labelTrainIds" if train_ids else "labelIds"
+                put(root / f"gtFine/{start}_gtFine_{name}.png", ids % 19 if train_ids else ids)
+                put(root / f"gtFine/{start}_gtFine_color.png", image)
+                put(root / f"disparity/{start}_disparity.png", disparity)
+                put(root / f"gtFinePanopticParts/{start}_gtFinePanopticParts.tif", parts, "TIFF")
+    return root
+
+
+def cityscapes_prepared(root, train=220, val=3, size=(8, 16)):
+    """Numbered images, as Auto-Lambda's script prepares them."""
+    root = Path(root)
+    for part, count in (("train", train), ("val", val)):
+        for index, image in enumerate(pixels(count, 40 if part == "train" else 41, size)):
+            ids, disparity, parts = street(image)
+            put(root / f"{part}/image/{index}.png", image)
+            put(root / f"{part}/seg/{index}.png", ids)
+            put(root / f"{part}/depth/{index}.png", disparity)
+            put(root / f"{part}/part_seg/{index}.tif", parts, "TIFF")
+    return root
+
+
+def view(image):
+    """The eleven domains of a Taskonomy image; the depth of the first row is missing."""
+    values = image.astype(np.uint32)
+    euclidean = (900 + 10 * values[..., 0]).astype(np.uint16)
+    euclidean[0] = 65_535
+    deep = (257 * values[..., 1]).astype(np.uint16)
+    return {
+        "rgb": image, "depth_euclidean": euclidean, "depth_zbuffer": (euclidean * 0.75).astype(np.uint16),
+        "normal": image[::-1], "reshading": np.repeat(image[..., :1], 3, 2), "principal_curvature": image[:, ::-1],
+        "edge_texture": deep // 10, "edge_occlusion": deep // 60, "keypoints2d": deep // 180, "keypoints3d": deep,
+        "segment_semantic": image[..., 2] % 18,
+    }  # fmt: skip
+
+
+ORDERS = {
+    "building first": "{building}/{domain}",
+    "domain first": "{domain}/{building}",
+    "omnidata": "{domain}/taskonomy/{building}",
+}
+BUILDINGS = ("allensville", "beechwood", "darden", "uvalda", "elsewhere")
+
+
+def taskonomy(root, each=3, size=(16, 16), order="building first", buildings=BUILDINGS):
+    """``each`` views into some buildings of the tiny split and one other, in one of the :data:`ORDERS` of folders."""
+    root = Path(root)
+    for seed, building in enumerate(buildings):
+        for index, image in enumerate(pixels(each, 60 + seed, size)):
+            for domain, array in view(image).items():
+                folder = root / ORDERS[order].format(building=building, domain=domain)
+                end = "segmentsemantic" if domain == "segment_semantic" else domain
+                put(folder / f"point_{index // 2}_view_{index % 2}_domain_{end}.png", array)
+    return root

@@ -26,6 +26,7 @@ def rows_of(run, right, *, attack="clean", metric="accuracy", start=0) -> pl.Dat
             "example": np.arange(start, start + len(right)),
             "task": "digit",
             "metric": metric,
+            "further": [[]] * len(right),
             "attack": attack,
             "family": attack,
             "norm": "",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -12,10 +13,12 @@ from polars.testing import assert_frame_equal
 
 from testudo.errors import TestudoError
 from testudo.evaluation.columns import ROWS, columns, read_rows
-from testudo.evaluation.metrics import delta
+from testudo.evaluation.metrics import METRICS, delta
 from testudo.evaluation.summarise import SUMMARY, bootstrap, certain, interval, resamples_of, summarise
 from testudo.tasks.classification import Classification, MultiLabel
-from testudo.tasks.dense import Depth, Normals
+from testudo.tasks.depth import Depth
+from testudo.tasks.maps import HOG
+from testudo.tasks.normals import Normals
 from testudo.tasks.regression import Regression
 from testudo.tasks.segmentation import Segmentation
 
@@ -32,6 +35,7 @@ def rows_of(task, record, *, run="a", attack="clean", examples=None, score=None)
             "example": np.arange(n) if examples is None else examples,
             "task": task.name,
             "metric": task.metric_name,
+            "further": [list(task.further)] * n,
             "attack": attack,
             "family": family,
             "norm": norm,
@@ -81,6 +85,7 @@ def draw(task, n, generator):
         Segmentation("room", classes=3),
         Depth("depth"),
         Normals("normal"),
+        HOG("hog", bins=4),
     ],
     ids=lambda task: task.name,
 )
@@ -177,6 +182,48 @@ def test_delta_compares_the_same_examples():
     assert pick(summary, metric="delta_mtl")["value"] == pytest.approx(-0.5)
 
 
+@pytest.fixture
+def rooms() -> pl.DataFrame:
+    """Depth and normals of two runs, clean and attacked."""
+    generator, parts = torch.Generator().manual_seed(1), []
+    for run, task, attack in itertools.product("ab", (Depth("depth"), Normals("normal")), ("clean", "fgsm")):
+        parts.append(judged(task, *draw(task, 40, generator), run=run, attack=attack))
+    return pl.concat(parts)
+
+
+def test_further_metrics_stand_below_the_primary_one(rooms):
+    summary = summarise(rooms, {"a": "both", "b": "both"}, resamples=30)
+    assert summary.filter(task="normal", attack="fgsm")["metric"].to_list() == [
+        "mdist", "median", "within11", "within22", "within30",
+    ]  # fmt: skip
+    assert summary.filter("primary").select("task", "attack", "metric").rows() == [
+        ("depth", "clean", "aerr"), ("depth", "fgsm", "aerr"),
+        ("normal", "clean", "mdist"), ("normal", "fgsm", "mdist"),
+        ("*", "fgsm", "delta_mtl"), ("*", "fgsm", "delta_wor"),
+    ]  # fmt: skip
+    for row in summary.filter(~pl.col("primary")).iter_rows(named=True):
+        part = rooms.filter(task=row["task"], attack=row["attack"])
+        each = [np.array(run["record"].to_list()) for run in part.partition_by("run")]
+        measure = METRICS[row["metric"]]
+        assert row["value"] == pytest.approx(np.mean([measure.compute(records, None) for records in each]))
+        assert row["low"] <= row["value"] <= row["high"]
+        assert row["higher_is_better"] == measure.higher_is_better
+        assert row["n"] == pick(summary, task=row["task"], attack=row["attack"], primary=True)["n"]
+
+
+def test_deltas_are_of_primary_metrics(rooms):
+    plain = rooms.with_columns(further=pl.lit([], pl.List(pl.String)))
+    assert_frame_equal(summarise(rooms, resamples=30).filter("primary"), summarise(plain, resamples=30))
+
+
+def test_rows_made_before_there_were_further_metrics_have_none(rooms, tmp_path):
+    old = rooms.drop("further")
+    plain = rooms.with_columns(further=pl.lit([], pl.List(pl.String)))
+    assert_frame_equal(summarise(old, resamples=10), summarise(plain, resamples=10))
+    old.write_parquet(tmp_path / "rows.parquet")
+    assert_frame_equal(read_rows(tmp_path / "rows.parquet"), plain)
+
+
 def test_the_summary_is_set_by_rows_and_seed_alone(study):
     first = summarise(study, resamples=40, seed=5)
     np.random.default_rng(0).random()
@@ -192,7 +239,8 @@ def test_replicates_are_shared_by_all_columns(study):
     column = columns(study)["a", "digit", "clean"]
     first, second = bootstrap([column, column.only(np.ones(60, bool))], 30, 0)
     assert (first == second).all()
-    assert interval(np.array([np.nan])) == pytest.approx((np.nan, np.nan), nan_ok=True)
+    for undefined in (np.nan, np.inf):
+        assert interval(np.full(9, undefined)) == pytest.approx((np.nan, np.nan), nan_ok=True)
 
 
 def test_mistakes_are_told_in_one_line(study):

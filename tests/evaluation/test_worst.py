@@ -50,7 +50,7 @@ def made(seed, attacks=3, n=3, tasks=TASKS, clean=True):
         kept, score = record(metric, draw)
         what = ("clean", "", 0.0, 0) if name == "clean" else ("pgd", "linf", 0.1, 5)
         loss = float(draw.integers(0, 3))
-        facts = ("r", 10 * example, task, metric, name, *what, "all:equal", score, loss, 0.1, 0.2)
+        facts = ("r", 10 * example, task, metric, [], name, *what, "all:equal", score, loss, 0.1, 0.2)
         rows.append((*facts, [float(value) for value in kept]))
     return pl.DataFrame(rows, schema=ROWS, orient="row")
 
@@ -207,3 +207,12 @@ def test_what_cannot_be_combined():
             worst_case(lacking)
     with pytest.raises(TestudoError, match="unknown metric 'x'"):
         worst_case(rows.with_columns(metric=pl.lit("x")))
+
+
+def test_further_metrics_come_along():
+    rows = made(0).with_columns(further=pl.when(task="rooms").then(["pixel_accuracy"]).otherwise([]))
+    worst = worst_case(rows)
+    assert worst.filter(task="rooms")["further"].to_list() == [["pixel_accuracy"]] * worst.filter(task="rooms").height
+    told = summarise(pl.concat([rows, worst]), resamples=10).filter(metric="pixel_accuracy")
+    assert told["attack"].to_list() == ["clean", "a0", "a1", "a2", WORST, JOINT]
+    assert worst_case(rows.drop("further"))["further"].list.len().max() == 0

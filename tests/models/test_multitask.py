@@ -138,12 +138,16 @@ def test_mistakes_are_one_line(call, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_dense_task_needs_its_own_head() -> None:
+def test_a_dense_task_needs_its_own_head_whose_output_is_enlarged_to_the_image() -> None:
     class Dense(Classification):
         dense = True
 
-    net = model(DIGIT)
+    net, images, head = model(DIGIT), torch.rand(1, 3, 16, 19), nn.Conv2d(32, 2, 1)
     with pytest.raises(TestudoError, match="is dense and has no default head"):
         net.add_head(Dense("depth"))
-    net.add_head(Dense("depth"), nn.Conv2d(32, 2, 1))
-    assert net(torch.rand(1, 3, 16, 16))["depth"].shape == (1, 2, 2, 2)
+    net.add_head(Dense("depth"), head)
+    coarse = head(net.features(images))
+    assert coarse.shape == (1, 2, 2, 3)
+    wanted = nn.functional.interpolate(coarse, size=(16, 19), mode="bilinear", align_corners=False)
+    assert torch.equal(net(images)["depth"], wanted)
+    assert torch.equal(net.decode(net.features(images), ["depth"], (2, 3))["depth"], coarse)

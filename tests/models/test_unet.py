@@ -11,7 +11,8 @@ from testudo.models.heads import DenseHead
 from testudo.models.multitask import MultiTaskModel
 from testudo.models.unet import UNet
 from testudo.tasks.classification import Classification
-from testudo.tasks.dense import Depth, Normals
+from testudo.tasks.depth import Depth
+from testudo.tasks.normals import Normals
 from testudo.tasks.segmentation import Segmentation
 
 TASKS = [Segmentation("room", classes=5), Depth("depth"), Normals("normal"), Classification("kind", classes=3)]

@@ -83,7 +83,15 @@ def draw_rows(seed: int = 0) -> pl.DataFrame:
 
 def _part(run: str, task: str, attack: dict, guess: np.ndarray, truth: np.ndarray) -> pl.DataFrame:
     record = np.stack([guess, truth], 1).astype(np.float32).tolist()
-    shared = {"run": run, "example": np.arange(N), "task": task, "metric": "accuracy", **attack, "loss": 0.5}
+    shared = {
+        "run": run,
+        "example": np.arange(N),
+        "task": task,
+        "metric": "accuracy",
+        "further": [[]] * N,
+        **attack,
+        "loss": 0.5,
+    }
     shared |= {
         "linf": attack["eps"],
         "l2": attack["eps"],

@@ -26,7 +26,7 @@ def test_lines_are_the_summary(results):
     panel = curves(results, "digit")[1]
     axes = panel.figure.axes[0]
     assert len(axes.lines) == 4
-    attacks = [a for a in results.on("digit") if a.kind == ("pgd", "linf", 20)]
+    attacks = [a for a in results.on("digit") if a.kind == ("pgd", "linf", 20, "")]
     expected = [100 * results.value("standard, single-task", "digit", a)["value"] for a in (results.clean(), *attacks)]
     np.testing.assert_allclose(axes.lines[0].get_ydata(), expected)
     np.testing.assert_allclose(axes.lines[0].get_xdata(), [0, 0.05, 0.1, 0.15, 0.2])

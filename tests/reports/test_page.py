@@ -14,7 +14,8 @@ from PIL import Image
 
 from testudo.errors import TestudoError
 from testudo.reports.gallery import cards, png
-from testudo.reports.page import build_page, render
+from testudo.reports.page import Part, build_page, render
+from testudo.reports.results import Results
 from testudo.reports.study import Gallery, Study, read_gallery, read_study
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -41,7 +42,7 @@ class Outline(HTMLParser):
 
 @pytest.fixture
 def page(results, gallery) -> str:
-    return render(results, gallery)
+    return render([Part(results, gallery)])
 
 
 def test_the_page_is_well_formed_and_described(page):
@@ -73,21 +74,20 @@ def test_the_page_s_order(page):
 
 def test_names_are_escaped(study, frames, tmp_path):
     nasty = replace(study, title="<script>alert(1)</script>", intro=('"&<b>',))
-    text = build_page(tmp_path, nasty, *frames).read_text()
+    text = build_page(tmp_path, [Part(Results(nasty, *frames))]).read_text()
     assert "<script" not in text
     assert "&lt;script&gt;" in text
 
 
-def test_the_page_is_built_from_json_and_without_a_gallery(study, frames, tmp_path):
-    from_json = json.loads(json.dumps(vars(study), default=vars))
-    path = build_page(tmp_path / "new", from_json, *frames)
+def test_the_page_is_built_without_a_gallery(results, tmp_path):
+    path = build_page(tmp_path / "new", [Part(results)])
     assert path == tmp_path / "new" / "report.html"
     assert 'id="gallery"' not in path.read_text()
     assert os.listdir(path.parent) == ["report.html"]
 
 
 def test_a_failed_write_leaves_the_old_page(study, frames, tmp_path, monkeypatch):
-    path = build_page(tmp_path, study, *frames)
+    path = build_page(tmp_path, [Part(Results(study, *frames))])
     before = path.read_bytes()
 
     def full(_):
@@ -95,13 +95,13 @@ def test_a_failed_write_leaves_the_old_page(study, frames, tmp_path, monkeypatch
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(TestudoError, match=r"cannot write .*report.html: No space"):
-        build_page(tmp_path, replace(study, title="new"), *frames)
+        build_page(tmp_path, [Part(Results(replace(study, title="new"), *frames))])
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["report.html"]
 
 
 def test_the_same_study_gives_the_same_page(results, gallery, page):
-    assert render(results, gallery) == page
+    assert render([Part(results, gallery)]) == page
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -162,6 +162,35 @@ def test_a_study_must_be_whole(study):
     whole["groups"][1]["counterpart"] = "standard, singletask"
     with pytest.raises(TestudoError, match="did you mean 'standard, single-task'"):
         Study.of(whole)
+
+
+def test_a_study_shown_with_another_has_names_of_its_own(results, gallery, study):
+    other = Results(replace(study, title="Rooms"), results.summary, results.comparisons)
+    page = render([Part(results, gallery), Part(other, gallery)])
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    names = [attrs["id"] for tag, attrs in outline.found if tag == "section"]
+    assert len(set(names)) == len(names)
+    links = [attrs["href"] for tag, attrs in outline.found if tag == "a"]
+    assert links == ["#found", "#part-1-found"]
+    assert all(link[1:] in names for link in links)
+    assert page.count("<h1>Rooms</h1>") == 1
+
+
+def test_maps_are_shown_beside_their_example(results):
+    maps = np.zeros((3, 4, 5, 3), np.uint8)
+    maps[1], maps[2] = 100, 200
+    meta = {"group": "g", "run": "r", "example": 3, "attack": "a", "task lines": [], "linf": 0.1, "l2": 0.15}
+    meta["task maps"] = [{"task": "rooms", "truth": 0, "before": 1, "after": 2}]
+    image = np.zeros((1, 3, 4, 5), np.float32)
+    shown = Gallery(image, image, (meta,), maps)
+    (row,) = cards(shown)[0].maps
+    assert [name for name, _ in row.pictures] == ["truth", "before", "after"]
+    assert [decoded(uri).mean() for _, uri in row.pictures] == [0, 100, 200]
+    assert 'alt="rooms of example 3: after"' in render([Part(results, shown)])
+    with pytest.raises(TestudoError, match="a gallery of 2 maps is asked for"):
+        Gallery(image, image, (meta,), maps[:2])
 
 
 def test_a_gallery_must_fit_together(gallery):

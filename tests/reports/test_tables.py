@@ -3,9 +3,12 @@ from __future__ import annotations
 import csv
 import io
 
+import polars as pl
 import pytest
 from rich.console import Console
 
+from testudo.evaluation.summarise import summarise
+from testudo.reports.results import Results
 from testudo.reports.study_tables import full_table, main_table, objectives_table
 from testudo.reports.tables import Cell, Row, Section, Table
 
@@ -82,8 +85,6 @@ def test_objectives_are_told_apart(results):
 
 
 def test_no_table_of_objectives_without_joint_attacks(study, frames):
-    from testudo.reports.results import Results
-
     summary, comparisons = frames
     alone = Results(study, summary.filter(~summary["objective"].str.starts_with("all")), comparisons)
     assert objectives_table(alone) is None
@@ -92,3 +93,24 @@ def test_no_table_of_objectives_without_joint_attacks(study, frames):
 
 def test_every_number_is_in_the_full_table(results, frames):
     assert len(full_table(results).rows) == len(frames[0])
+
+
+def test_further_metrics_are_in_the_full_table_alone(study, results, rows, frames):
+    """Of classes told in place of others how far off they are, had they an order."""
+    parity = pl.col("task") == "parity"
+    more = rows.with_columns(further=pl.when(parity).then(["error"]).otherwise([]))
+    names = {run: group.name for group in study.groups for run in group.runs}
+    told = Results(study, summarise(more, names, resamples=100), frames[1])
+    assert main_table(told) == main_table(results)
+    assert objectives_table(told) == objectives_table(results)
+    full = {section.title: section for section in full_table(told).sections}
+    before = {section.title: section for section in full_table(results).sections}
+    added = {title for title in full if title not in before}
+    assert added == {f"{group.name}: parity, mean absolute error" for group in study.groups if "parity" in group.tasks}
+    assert {title: full[title] for title in before} == before
+    title = sorted(added)[0]
+    primary = title.replace("mean absolute error", "accuracy (%)")
+    assert list(full).index(title) == list(full).index(primary) + 1
+    for error, share in zip(full[title].rows, full[primary].rows, strict=True):
+        assert error.head == share.head
+        assert float(error.cells[0].text) == pytest.approx(1 - float(share.cells[0].text) / 100, abs=1.1e-3)

@@ -24,8 +24,12 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 
 
 class _Told:
-    groups = ()
+    groups = also = ()
     title = caption = "told"
+
+    @property
+    def study(self):
+        return self
 
     def markdown(self):
         return "| a |"

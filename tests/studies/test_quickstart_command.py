@@ -20,7 +20,7 @@ from testudo.studies.runner import Job, Runner
 
 def one_by_one(self, study, folder, report):
     """The runner without its processes."""
-    for name, (_, recipe) in study.runs().items():
+    for name, recipe in study.every_run().items():
         Job(dump(recipe), folder / name)()
     report(1.0, "")
 
@@ -78,7 +78,9 @@ def test_a_damaged_study_folder_is_told_in_one_line(folder, tmp_path, name):
     assert not any("\n" in line for line in outcomes)
 
 
-@pytest.mark.parametrize("change", [("groups", 5), ("groups", [5]), ("minutes", "x"), ("intro", 5)])
+@pytest.mark.parametrize(
+    "change", [("groups", 5), ("groups", [5]), ("minutes", "x"), ("intro", 5), ("also", ["."]), ("also", [5])]
+)
 def test_facts_of_another_form_are_told_in_one_line(folder, tmp_path, change):
     copy = shutil.copytree(folder, tmp_path / "copy")
     told = json.loads((copy / "study.json").read_text())

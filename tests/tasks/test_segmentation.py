@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import jaccard_score
@@ -31,6 +32,39 @@ def test_loss_is_the_mean_over_known_pixels():
     logits = torch.tensor([[[[0.0, 0.0, 7.0]], [[math.log(3), 0.0, -7.0]]]])  # (1, 2, 1, 3)
     loss = Segmentation("t", classes=2).loss(logits, torch.tensor([[[1, 0, 255]]]))
     assert loss.item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
+
+
+@pytest.mark.parametrize("weights", [(1.0,) * 5, (0.5, 2.0, 1.0, 0.0, 3.0)])
+def test_weighted_loss_is_torchs_of_every_image_by_itself(weights):
+    logits, target = random_maps(1)
+    loss = Segmentation("t", classes=5, class_weights=weights).loss(logits, target)
+    for index in range(len(target)):
+        theirs = F.cross_entropy(
+            logits[index : index + 1], target[index : index + 1], torch.tensor(weights), ignore_index=255
+        )
+        torch.testing.assert_close(loss[index], theirs)
+    if len(set(weights)) == 1:
+        torch.testing.assert_close(loss, Segmentation("t", classes=5).loss(logits, target))
+
+
+def test_weights_change_nothing_but_the_loss():
+    logits, target = random_maps(2)
+    task, plain = Segmentation("t", classes=5, class_weights=(0.0, 1.0, 9.0, 0.0, 0.0)), Segmentation("t", classes=5)
+    for name in ("score", "record", "valid", "known"):
+        args = (logits, target) if name in ("score", "record") else (target,)
+        assert torch.equal(getattr(task, name)(*args), getattr(plain, name)(*args))
+    assert not torch.allclose(task.loss(logits, target), plain.loss(logits, target))
+
+
+def test_an_image_of_classes_without_weight_has_no_loss():
+    task = Segmentation("t", classes=2, class_weights=(0.0, 1.0))
+    logits = torch.randn(2, 2, 1, 2).requires_grad_()
+    loss = task.loss(logits, torch.tensor([[[0, 0]], [[0, 1]]]))
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    assert loss[0] == 0
+    assert (gradient[0] == 0).all()
+    assert loss[1] > 0
+    assert (gradient[1, :, 0, 1] != 0).all()
 
 
 def test_one_pixel_is_a_classification():
@@ -109,6 +143,10 @@ def test_predictions_of_another_size_are_refused_in_one_line():
         ({"classes": 1}, "at least 2, got 1"),
         ({"classes": 3, "ignore": 2}, "ignore must be none of the classes, got 2"),
         ({"classes": 3, "labels": ("a",)}, "1 labels for 3 classes"),
+        ({"classes": 3, "class_weights": (1.0,)}, "class_weights must be 3, one for each class, got 1"),
+        ({"classes": 2, "class_weights": (1.0, -2.0)}, "finite, at least 0 and not all 0, got -2"),
+        ({"classes": 2, "class_weights": (math.nan, 1.0)}, "not all 0, got nan"),
+        ({"classes": 2, "class_weights": (0.0, 0.0)}, "not all 0, got only zeros"),
     ],
 )
 def test_impossible_settings_are_refused(wrong, message):

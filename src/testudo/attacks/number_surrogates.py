@@ -16,6 +16,7 @@ from testudo.attacks.surrogates import Surrogate, kind, mean_known
 from testudo.errors import TestudoError
 from testudo.tasks.regression import Regression
 from testudo.tasks.task import Task, working_precision
+from testudo.tasks.vectors import between, direction
 
 
 def scale(task: Task) -> tuple[float, float]:
@@ -100,15 +101,5 @@ class Cosine(NumberSurrogate):
             raise TestudoError(f"surrogate Cosine needs vectors; task {task.name!r} has 1 number")
         known = ~aim.isnan().any(1) & (aim != 0).any(1)
         mean, std = scale(task)
-        guess, aim = (_unit(x) for x in (guess * std + mean, torch.where(known.unsqueeze(1), aim, 1)))
-        if not self.angular:
-            return mean_known(1 - (guess * aim).sum(1), known)
-        # Kahan's formula: an arc cosine has no slope at 0 and 180 degrees and half the digits near them.
-        apart, along = ((guess - aim).norm(dim=1), (guess + aim).norm(dim=1))
-        return mean_known(2 * torch.atan2(apart, along).rad2deg(), known)
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    """(N, C, ...) over their lengths along C, scaled by the largest component first, lest squares overflow."""
-    vectors = vectors / vectors.detach().abs().amax(1, keepdim=True).clamp(min=1e-6)
-    return vectors / vectors.square().sum(1, keepdim=True).clamp(min=1).sqrt()
+        guess, aim = (direction(x) for x in (guess * std + mean, torch.where(known.unsqueeze(1), aim, 1)))
+        return mean_known(between(guess, aim) if self.angular else 1 - (guess * aim).sum(1), known)

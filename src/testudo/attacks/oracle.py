@@ -11,6 +11,7 @@ from torch import Tensor
 
 from testudo.attacks.objective import Objective
 from testudo.models.fast import Fast
+from testudo.models.pyramid import apart, maps
 from testudo.tasks.task import Task, working_precision
 
 Weigh = Callable[[Tensor, Tensor | None], Tensor]  # losses (M, K) and a Gramian (M, K, K) or none -> weights (M, K)
@@ -23,7 +24,7 @@ class Answer(NamedTuple):
         raised: (M, K) what a search climbs.
         told: (M, K) what it is judged by: the same, but for searches that aim at a wrong answer.
         beaten: (M,) whether every task under attack is; of a randomised model, in most samples.
-        shared: where the tasks' gradients are compared: the images, or the features of each sample.
+        shared: where the tasks' gradients are compared: the images, or the feature maps of each sample.
     """
 
     raised: Tensor
@@ -136,8 +137,9 @@ class Oracle:
         balance = self.objective.balance
         if balance.needs == "gramian" and getattr(balance, "gradients", "input") == "features":
             self.asked += len(images)
-            features = self.model.features(images)
-            return self._answer(self.model.decode(features, tuple(self.tasks)), targets, aims, [features])
+            features = apart(self.model.features(images))
+            outputs = self.model.decode(features, tuple(self.tasks), images.shape[-2:])
+            return self._answer(outputs, targets, aims, list(maps(features)))
         return self._answer(self.outputs(images), targets, aims, [images])
 
     def _answer(

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from testudo.data.dataset import DataSet
 from testudo.data.inspect import check, listing, show
 from testudo.errors import TestudoError
-from testudo.recipe import build, override, parse_override
+from testudo.overrides import override, parse_override
+from testudo.recipe import build
 from testudo.registry import DATA
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What ``testudo data show`` draws."""
+
+    out: Path = Path("data.png")
+    """the picture that show writes."""
+    split: str = "train"
+    """what show takes images from."""
+    count: int = 25
+    """how many it shows."""
 
 
 def data(
@@ -23,9 +37,8 @@ def data(
     /,
     data_dir: str = "",
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = (),
-    out: Path = Path("data.png"),
-    split: str = "train",
-    count: int = 25,
+    skip_bad: FlagCreatePairsOff[bool] = False,
+    sheet: OmitArgPrefixes[Sheet] = Sheet(),
 ) -> None:
     """List the data sets, check that one is whole, or show some of its images.
 
@@ -34,18 +47,22 @@ def data(
         name: the data set.
         data_dir: where it lies: a folder, or the file of a manifest.
         set: change one of its options, e.g. --set data.size=16; may be given several times.
-        out: the picture that show writes.
-        split: what show takes images from.
-        count: how many it shows.
+        skip_bad: leave out examples with a missing, damaged or wrong file, and tell which (--set data.skip_bad=true).
+        sheet: what show draws.
     """
     if verb == "list":
         _list()
         return
     if not name:
         raise TestudoError(f"testudo data {verb} needs the name of a data set (allowed: {', '.join(DATA.names())})")
-    source = data_set(name, data_dir, dict(parse_override(text) for text in set))
+    changes = dict(parse_override(text) for text in set)
+    if skip_bad:
+        if "skip_bad" not in {field.name for field in dataclasses.fields(DATA.get(name))}:
+            raise TestudoError(f"data set {name!r} cannot skip bad examples; leave out --skip-bad")
+        changes["data.skip_bad"] = True
+    source = data_set(name, data_dir, changes)
     if verb == "show":
-        print(show(source, out, split, count))
+        print(show(source, sheet.out, sheet.split, sheet.count))
     else:
         _check(name, source)
 
@@ -81,6 +98,10 @@ def _check(name: str, source: DataSet) -> None:
         more = f" (and {len(found.problems) - 1} more, above)" if len(found.problems) > 1 else ""
         first = found.problems[0].removeprefix(f"{name}: ")
         raise TestudoError(f"{name}: {first}{more}")
+    for problem in found.skipped:
+        print(f"skipped: {problem}")
+    for doubt in found.doubts:
+        print(f"warning: {doubt}")
     for part in found.splits:
         height, width = part.size
         print(f"{part.split}: {part.count:,} images, {part.channels} x {height} x {width}; SHA-256 {part.fingerprint}")

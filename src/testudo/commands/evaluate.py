@@ -20,7 +20,7 @@ from testudo.evaluation.summarise import summarise
 from testudo.evaluation.worst import worst_case
 from testudo.files import write_atomic
 from testudo.progress import meter
-from testudo.reports.wording import between, number, p_values, signed
+from testudo.reports.wording import METRICS, between, number, p_values, signed
 from testudo.run import Run
 from testudo.suite import suite_of
 
@@ -56,10 +56,26 @@ def evaluate(
     table = Table(title=f"{run}: test split, {rows['example'].n_unique()} examples, 95 % bootstrap intervals")
     for name in ("attack", "task", "metric", "value", "95 % interval", "n"):
         table.add_column(name, justify="right" if name in ("value", "n") else "left")
-    for row in summary.iter_rows(named=True):
+    for row in summary.filter("primary").iter_rows(named=True):
         shown, span = number(row["metric"], row["value"]), between(row["metric"], row["low"], row["high"])
         table.add_row(row["attack"], row["task"].replace("*", "all"), row["metric"], shown, span, str(row["n"]))
-    Console().print(table)
+    Console().print(table, *_further(summary), sep="\n")
+
+
+def _further(summary: pl.DataFrame) -> list[Table]:
+    """For each task with metrics beside its primary one a table of them: a line per attack, a column per metric."""
+    tables = []
+    for (task,), part in summary.filter(~pl.col("primary")).partition_by("task", as_dict=True).items():
+        metrics = part["metric"].unique(maintain_order=True).to_list()
+        table = Table(title=f"{task}: further metrics")
+        table.add_column("attack")
+        for metric in metrics:
+            table.add_column(METRICS.get(metric, metric), justify="right")
+        for (attack,), rows in part.partition_by("attack", as_dict=True).items():
+            values = dict(rows.select("metric", "value").iter_rows())
+            table.add_row(attack, *(number(metric, values.get(metric)) for metric in metrics))
+        tables.append(table)
+    return tables
 
 
 def compare(first: Positional[Path], second: Positional[Path], /, suite: str = "recipe") -> None:

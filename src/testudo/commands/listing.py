@@ -11,7 +11,9 @@ from tyro.conf import Positional
 
 from testudo.registry import FAMILIES
 
-Family = Literal["attacks", "threats", "surrogates", "balances", "tasks", "data", "models", "methods", "studies"]
+Family = Literal[
+    "attacks", "threats", "surrogates", "balances", "tasks", "data", "derived", "models", "methods", "studies"
+]
 
 
 def listing(family: Positional[Family | Literal["all"]] = "all", /) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from testudo.tasks.dense import Normals
+from testudo.tasks.dense import DenseTask
+from testudo.tasks.paint import painted
 from testudo.tasks.segmentation import Segmentation
 from testudo.tasks.task import Task
 
@@ -41,7 +41,7 @@ def picture(
         after: those for the adversarial image.
         told: ``tasks`` (what each says before and after), ``within`` (the ball), ``perturbation_amplified_by``.
     """
-    dense = [name for name, task in tasks.items() if task.dense]
+    dense = {name: task for name, task in tasks.items() if isinstance(task, DenseTask)}
     said = [_lines(told["tasks"], side) for side in ("before", "after")]
     words = LINE * max(map(len, said)) + 0.15
     height, width = images[0].shape[-2:]
@@ -53,8 +53,8 @@ def picture(
     for column, (title, image) in enumerate(zip(titles, images, strict=True)):
         _show(axes[0, column], title, _pixels(image))
         _write(axes[1, column], [] if column == 1 else said[column // 2])
-    for line, name in enumerate(dense, start=2):
-        maps = _maps(tasks[name], before[name], after[name])
+    for line, (name, task) in enumerate(dense.items(), start=2):
+        maps = _maps(task, before[name], after[name])
         for column, (title, shown) in enumerate(zip(("before", "change", "after"), maps, strict=True)):
             _show(axes[line, column], f"{name}: {title}", shown)
     buffer = io.BytesIO()
@@ -96,18 +96,11 @@ def _pixels(image: Tensor) -> Map:
     return np.repeat(values[..., :1], 3, -1) if values.shape[2] < 3 else values[..., :3]
 
 
-def _maps(task: Task, before: Tensor, after: Tensor) -> tuple[Map, Map, Map]:
-    """Two dense predictions and where they differ, as colours (H, W, 3) on a scale that they share."""
-    first, second = (task.as_label(each)[0].float().numpy() for each in (before, after))
-    if isinstance(task, Segmentation):
-        colours = colormaps["tab20"](np.arange(task.classes) % 20)[:, :3]
-        maps = [colours[each.astype(int)] for each in (first, second)]
-        return maps[0], np.repeat((first != second)[..., None], 3, -1).astype(float), maps[1]
-    first, second = (np.nan_to_num(each) for each in (first, second))  # a prediction that cannot be a label is NaN
-    gap = np.abs(first - second).max(0)
-    if isinstance(task, Normals):
-        maps = [np.moveaxis((each.clip(-1, 1) + 1) / 2, 0, -1) for each in (first, second)]
-    else:
-        low, high = min(first.min(), second.min()), max(first.max(), second.max())
-        maps = [colormaps["viridis"]((each[0] - low) / max(high - low, 1e-12))[..., :3] for each in (first, second)]
-    return maps[0], np.repeat((gap / max(gap.max(), 1e-12))[..., None], 3, -1), maps[1]
+def _maps(task: DenseTask, before: Tensor, after: Tensor) -> tuple[Map, Map, Map]:
+    """Two dense predictions and where they differ, as colours (H, W, 3)."""
+    labels = [task.as_label(each)[0] for each in (before, after)]
+    first, second = painted(task, labels)
+    # what cannot be a label is NaN
+    gap = (labels[0].float().nan_to_num() - labels[1].float().nan_to_num()).abs().reshape(-1, *first.shape[:2])
+    gap = (gap > 0).float() if isinstance(task, Segmentation) else gap / gap.max().clamp(min=1e-12)
+    return first, np.repeat(gap.amax(0)[..., None].numpy(), 3, -1), second

@@ -15,8 +15,9 @@ from testudo.commands.data import data_set
 from testudo.data.dataset import DataSet
 from testudo.errors import TestudoError
 from testudo.files import write_atomic
+from testudo.overrides import override, parse_override
 from testudo.progress import clock, meter
-from testudo.recipe import build, dump, override, parse_override
+from testudo.recipe import build, dump
 from testudo.registry import STUDIES
 from testudo.studies.publish import collect, tell
 from testudo.studies.runner import Runner
@@ -63,8 +64,9 @@ def report(folder: Positional[Path], /) -> None:
     Args:
         folder: the study folder, e.g. runs/quickstart-digits.
     """
-    page, table = tell(folder)
-    Console().print(table.rich())
+    page, tables = tell(folder)
+    for table in tables:
+        Console().print(table.rich())
     print(f"report: {page.resolve()}")
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from testudo.overrides import parse_override
 from testudo.progress import Bar, meter
-from testudo.recipe import parse_override
 from testudo.run import train as train_run
 from testudo.run import wanted
 from testudo.training.journal import Watcher

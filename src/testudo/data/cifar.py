@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 
 from testudo.data.dataset import DataSet, Examples, joined
-from testudo.data.derived import Relabel
+from testudo.data.derived import Derived, Relabel
 from testudo.data.hub import hub_files, read_hub
 from testudo.data.images import Files, Stored, is_jpeg
 from testudo.data.pickles import read_batches
@@ -143,7 +143,7 @@ class CIFAR10(_Cifar):
     ['object', 'vehicle']
     """
 
-    builtin: ClassVar[tuple[Relabel, ...]] = (
+    builtin: ClassVar[tuple[Derived, ...]] = (
         Relabel("vehicle", "object", ((2, 3, 4, 5, 6, 7), (0, 1, 8, 9)), ("animal", "vehicle")),
     )
     name: ClassVar[str] = "cifar10"

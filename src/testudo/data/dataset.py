@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -12,13 +13,16 @@ import torch
 from torch import Tensor
 
 from testudo.data.batch import Batch
-from testudo.data.derived import Relabel
+from testudo.data.derived import Derived
 from testudo.data.images import Images
+from testudo.data.made import Made, made
+from testudo.data.maps import Maps
+from testudo.data.pixel_labels import PixelLabel
 from testudo.errors import TestudoError, unknown
 from testudo.tasks.task import Task
 
 SMALLEST_STD = 1 / 255  # one grey level: a constant channel must not divide by zero
-CHUNK = 256  # images read at a time where a whole split is gone through
+CHUNK, PIXELS = 256, 2**22  # images read at a time where a whole split is gone through, and pixels in them
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,8 @@ class Examples:
             has int64 and float32.
         ids: (N,) int64, all different; they stay the same in every load, whatever else is loaded.
         note: what was done to or left out of the published images, for reports; empty where nothing.
+        made: labels of further tasks, which are made of the rest.
+        maps: targets that are too many for memory and stay in files.
 
     >>> from testudo.data.images import Stored
     >>> pixels = torch.zeros(3, 1, 8, 8, dtype=torch.uint8)
@@ -43,11 +49,15 @@ class Examples:
     targets: Mapping[str, Tensor]
     ids: Tensor
     note: str = ""
+    made: tuple[Made, ...] = ()
+    maps: Maps | None = None
 
     def __post_init__(self) -> None:
         for name, values in {"ids": self.ids, **self.targets}.items():
             if len(values) != len(self.images):
                 raise TestudoError(f"{name!r} holds {len(values)} labels for {len(self.images)} images")
+        if self.maps is not None and len(self.maps) != len(self.images):
+            raise TestudoError(f"maps are of {len(self.maps)} examples, images of {len(self.images)}")
         names, counts = self.ids.unique(return_counts=True)
         if (counts > 1).any():
             raise TestudoError(f"id {int(names[counts > 1][0])} stands for more than one example")
@@ -68,14 +78,48 @@ class Examples:
     def batch(self, indices: Tensor | Sequence[int]) -> Batch:
         """The examples at ``indices``, in that order, images as floats in [0, 1]."""
         picked = torch.as_tensor(indices, dtype=torch.int64)
-        targets = {name: _widened(values[picked]) for name, values in self.targets.items()}
-        return Batch(self.images.read(picked), targets, self.ids[picked])
+        images = self.images.read(picked)
+        targets = {name: values[picked] for name, values in self.targets.items()}
+        targets |= {} if self.maps is None else self.maps.read(picked)
+        targets = {name: _widened(values) for name, values in targets.items()}
+        targets |= {label.how.name: label.read(picked, images, targets) for label in self.made}
+        return Batch(images, targets, self.ids[picked])
 
     def take(self, indices: Tensor | Sequence[int], note: str = "") -> Examples:
         """Only the examples at ``indices``; ``note`` is added to theirs."""
         picked = torch.as_tensor(indices, dtype=torch.int64)
         targets = {name: values[picked] for name, values in self.targets.items()}
-        return Examples(self.images.take(picked), targets, self.ids[picked], joined(self.note, note))
+        left = tuple(label.take(picked) for label in self.made)
+        maps = None if self.maps is None else self.maps.take(picked)
+        return Examples(self.images.take(picked), targets, self.ids[picked], joined(self.note, note), left, maps)
+
+    def parts(self) -> tuple[Tensor, ...]:
+        """The indices of all examples in parts that fit into memory: at most 256, fewer where images are large."""
+        return torch.arange(len(self)).split(min(CHUNK, max(1, PIXELS // (self.size[0] * self.size[1]))))
+
+    def problems(self) -> list[str]:
+        """One line for everything that cannot be read; every image and every target is tried."""
+        if self.maps is None:
+            return self.images.problems()
+        return [line for lines in self.faults().values() for line in lines]
+
+    def faults(self) -> dict[int, list[str]]:
+        """What is wrong with each example that cannot be read, by its index."""
+        found = {}
+        with ThreadPoolExecutor() as pool:  # decoders let go of the interpreter's lock
+            for part in self.parts():
+                told = zip(part.tolist(), pool.map(self._faults, part.tolist()), strict=True)
+                found |= {index: lines for index, lines in told if lines}
+        return found
+
+    def _faults(self, index: int) -> list[str]:
+        found = []
+        try:
+            self.images.read(torch.tensor([index]))
+        except TestudoError as error:
+            found.append(str(error))
+        found += [] if self.maps is None else self.maps.faults(index)
+        return list(dict.fromkeys(found))  # maps may miss the same image
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over the content of the images, the targets and the ids.
@@ -85,15 +129,19 @@ class Examples:
         sha = hashlib.sha256(repr((len(self), self.images.shape)).encode())
         for digest in self.images.digests():
             sha.update(digest)
+        if self.maps is not None:
+            sha.update(b"".join([repr(self.maps.names).encode(), *self.maps.digests()]))
         for name, values in sorted({**self.targets, "": self.ids}.items()):
             sha.update(repr((name, str(values.dtype), tuple(values.shape))).encode())
             sha.update(values.contiguous().numpy().tobytes())
+        for label in self.made:  # not their values, which may differ in the last bit on another machine
+            sha.update(repr(label.how).encode())
         return sha.hexdigest()
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation of each channel over all pixels, the latter at least 1/255."""
         total = torch.zeros(2, self.channels, dtype=torch.float64)
-        for part in torch.arange(len(self)).split(CHUNK):
+        for part in self.parts():
             images = self.images.read(part).double()
             total += torch.stack([images.sum((0, 2, 3)), images.square().sum((0, 2, 3))])
         mean, square = total / max(1, len(self) * self.size[0] * self.size[1])
@@ -108,13 +156,18 @@ class DataSet(ABC):
     A subclass writes ``read`` and ``labelled``.
 
     Args:
-        derived: further classification tasks, made from this set's own (or from earlier ones of this list).
+        derived: further tasks, made from the images, from this set's own tasks or from earlier ones of this list.
     """
 
-    derived: tuple[Relabel, ...] = field(default=(), kw_only=True)
+    derived: tuple[Derived, ...] = field(default=(), kw_only=True)
 
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
-    builtin: ClassVar[tuple[Relabel, ...]] = ()
+    builtin: ClassVar[tuple[Derived, ...]] = ()
+
+    @property
+    def making(self) -> tuple[Derived, ...]:
+        """How the further tasks are made: those of this set, then the derived ones."""
+        return (*self.builtin, *self.derived)
 
     def load(self, split: str) -> Examples:
         """The examples of ``split``; raises TestudoError for an unknown split and for unreadable files."""
@@ -122,20 +175,23 @@ class DataSet(ABC):
             raise unknown("split", split, self.splits)
         self.tasks()  # refuses derived tasks that cannot be made, before anything is read
         examples = self.read(split)
-        targets = dict(examples.targets)
-        for relabel in (*self.builtin, *self.derived):
-            targets[relabel.name] = relabel.targets(targets[relabel.source])
-        return replace(examples, targets=targets)
+        targets, labels = dict(examples.targets), []
+        for how in self.making:
+            if isinstance(how, PixelLabel):
+                labels.append(made(how, examples))
+            else:
+                targets[how.name] = how.targets(targets[how.origin])
+        return replace(examples, targets=targets, made=tuple(labels))
 
     def tasks(self) -> tuple[Task, ...]:
         """Every task that the examples have targets for, derived ones last."""
         tasks = {task.name: task for task in self.labelled()}
-        for relabel in (*self.builtin, *self.derived):
-            if relabel.name in tasks:
-                raise TestudoError(f"derived task {relabel.name!r}: there is a task of that name already")
-            if relabel.source not in tasks:
-                raise unknown("source task", relabel.source, tasks)
-            tasks[relabel.name] = relabel.task(tasks[relabel.source])
+        for how in self.making:
+            if how.name in tasks:
+                raise TestudoError(f"derived task {how.name!r}: there is a task of that name already")
+            if how.origin and how.origin not in tasks:
+                raise unknown("source task", how.origin, tasks)
+            tasks[how.name] = how.task(tasks.get(how.origin))
         return tuple(tasks.values())
 
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -143,14 +199,18 @@ class DataSet(ABC):
         return self.load("train").statistics()
 
     def check(self) -> list[str]:
-        """One line for everything wrong with the files, each image tried; empty where all is well."""
+        """One line for everything wrong with the files, each of them tried; empty where all is well."""
         problems = []
         for split in self.splits:
             try:
-                problems += self.load(split).images.problems()
+                problems += self.load(split).problems()
             except TestudoError as error:
                 problems.append(str(error))
         return list(dict.fromkeys(problems))  # a missing folder is missed by every split
+
+    def doubts(self) -> list[str]:
+        """One line for each file that can be read but looks wrong."""
+        return []
 
     def describe(self) -> list[str]:
         """What was taken for what, a line each, where that had to be guessed; to be shown to people."""

@@ -1,7 +1,8 @@
-"""Labels made from other labels: parity from digits, macro classes from classes."""
+"""Labels made from what an example already has; and one kind, classes grouped into fewer."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -9,11 +10,38 @@ from torch import Tensor
 
 from testudo.errors import TestudoError
 from testudo.tasks.classification import UNLABELLED, Classification
+from testudo.tasks.task import Task
 
 
 @dataclass(frozen=True)
-class Relabel:
-    """A classification task whose classes are groups of another one's.
+class Derived(ABC):
+    """A task whose labels are computed, from an example's image or from its labels for another task.
+
+    One that is made from images, or gives maps, is a :class:`testudo.data.pixel_labels.PixelLabel`.
+
+    Args:
+        name: the new task's name.
+    """
+
+    name: str
+
+    @property
+    def origin(self) -> str:
+        """The task it is made from; empty: the image."""
+        return ""
+
+    @abstractmethod
+    def task(self, source: Task | None) -> Task:
+        """The new task; raises TestudoError where the task ``source`` (None: the image) cannot be used like this."""
+
+    @abstractmethod
+    def targets(self, source: Tensor) -> Tensor:
+        """The new labels of a batch, each a function of the same example's image, or label, alone."""
+
+
+@dataclass(frozen=True)
+class Relabel(Derived):
+    """A classification task whose classes are groups of another one's: parity from digits, coarse from fine classes.
 
     An example without a label in the source, or of a class in no group, has no label (-1) here.
 
@@ -31,7 +59,6 @@ class Relabel:
     [0, 1, -1]
     """
 
-    name: str
     source: str
     groups: tuple[tuple[int, ...], ...]
     labels: tuple[str, ...]
@@ -48,6 +75,11 @@ class Relabel:
             wrong = f"class {twice[0]} is in two groups" if twice else "classes count from 0"
             raise TestudoError(f"derived task {self.name!r}: {wrong}, got {self.groups}")
 
+    @property
+    def origin(self) -> str:
+        """See :class:`Derived`."""
+        return self.source
+
     def targets(self, source: Tensor) -> Tensor:
         """The new labels: (N,) classes of the source -> (N,) int64."""
         highest = max((m for group in self.groups for m in group), default=0)
@@ -56,8 +88,8 @@ class Relabel:
             table[list(group)] = new
         return table[source]  # the last entry belongs to no class, so that -1 stays -1
 
-    def task(self, source: object) -> Classification:
-        """The new task; raises TestudoError where ``source`` (its task, or None) cannot be grouped like this."""
+    def task(self, source: Task | None) -> Classification:
+        """A classification into the groups."""
         if not isinstance(source, Classification):
             raise TestudoError(f"derived task {self.name!r}: its source {self.source!r} is no classification task")
         beyond = [m for group in self.groups for m in group if m >= source.classes]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
 from testudo.data.dataset import DataSet, Examples
-from testudo.data.derived import Relabel
+from testudo.data.derived import Derived, Relabel
 from testudo.data.images import Stored
 from testudo.data.splits import stratified
 from testudo.errors import TestudoError
@@ -46,7 +46,7 @@ class Digits(DataSet):
     size: int = 8
     seed: int = 0
 
-    builtin: ClassVar[tuple[Relabel, ...]] = (
+    builtin: ClassVar[tuple[Derived, ...]] = (
         Relabel("parity", "digit", ((0, 2, 4, 6, 8), (1, 3, 5, 7, 9)), ("even", "odd")),
         Relabel("loop", "digit", ((1, 2, 3, 4, 5, 7), (0, 6, 8, 9)), ("open", "loop")),
     )

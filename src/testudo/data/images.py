@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -14,10 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from testudo.data.content import contents, digests
 from testudo.errors import TestudoError, one_line
 
 GREY_MODES = ("1", "L", "LA")
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "F")
+DEEP_PLANES, FLAT_PLANES = ("I", "I;16", "I;16B", "I;16L"), ("L", "P")
 
 
 class Images(Protocol):
@@ -120,8 +123,7 @@ class Files:
 
     def digests(self) -> list[bytes]:
         """See :class:`Images`; over the bytes of the files."""
-        pairs = zip(self.items, self.where, strict=True)
-        return [hashlib.sha256(contents(item, where)).digest() for item, where in pairs]
+        return digests(self.items, self.where)
 
     def problems(self) -> list[str]:
         """See :class:`Images`; decodes every image."""
@@ -147,21 +149,36 @@ class Files:
         return torch.from_numpy(np.array(image)).reshape(height, width, channels).permute(2, 0, 1)
 
 
-def contents(item: Path | bytes, where: str) -> bytes:
-    """The encoded bytes of an image; raises TestudoError where its file is missing."""
-    if isinstance(item, bytes):
-        if not item:
-            raise TestudoError(f"{where}: no image")
-        return item
-    try:
-        return item.read_bytes()
-    except OSError as error:
-        raise TestudoError(f"{where}: cannot read image {str(item)!r}: {error.strerror}") from error
-
-
 def opened(item: Path | bytes, where: str) -> Image.Image:
     """A decoded image; raises TestudoError naming ``where`` if it is missing, cut short or not an image."""
-    name = "" if isinstance(item, bytes) else f" {str(item)!r}"
+    image = decoded(item, where)
+    if image.mode in DEEP_MODES:
+        raise TestudoError(
+            f"{where}: image{_named(item)} has more than 8 bits per channel (mode {image.mode}); convert it first"
+        )
+    return image
+
+
+def plane(item: Path | bytes, where: str, deep: bool = False) -> np.ndarray:
+    """The whole numbers of a label or depth image, (H, W), in the integer type of the file.
+
+    Args:
+        item: its file, or encoded bytes.
+        where: the words that name it in an error.
+        deep: it has more than 8 bits per pixel (a 16-bit PNG, a 32-bit TIFF) rather than 8.
+
+    Raises:
+        TestudoError: it cannot be read, has colours, or another depth than ``deep`` says.
+    """
+    image = decoded(item, where)
+    if image.mode not in (DEEP_PLANES if deep else FLAT_PLANES):
+        wanted = f"one number of {'more than 8' if deep else '8'} bits per pixel"
+        raise TestudoError(f"{where}: image{_named(item)} must hold {wanted}, it has mode {image.mode}")
+    return np.array(image)
+
+
+def decoded(item: Path | bytes, where: str) -> Image.Image:
+    """A decoded image of any depth; raises TestudoError naming ``where`` as :func:`opened` does."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of large images; neither harms
@@ -173,12 +190,20 @@ def opened(item: Path | bytes, where: str) -> Image.Image:
         # Pillow's own text for this case ends in the repr of a buffer, which helps nobody
         unknown_kind = isinstance(error, Image.UnidentifiedImageError)
         reason = "not an image of a known kind" if unknown_kind else one_line(error)
-        raise TestudoError(f"{where}: cannot decode image{name}: {reason}") from error
-    if image.mode in DEEP_MODES:
-        raise TestudoError(
-            f"{where}: image{name} has more than 8 bits per channel (mode {image.mode}); convert it first"
-        )
+        raise TestudoError(f"{where}: cannot decode image{_named(item)}: {reason}") from error
     return image
+
+
+def size_of(item: Path, where: str) -> tuple[int, int]:
+    """Height and width of an image file, of which only the start is read; raises as :func:`opened` does."""
+    with suppress(Exception), Image.open(item) as image:
+        return image.height, image.width
+    image = decoded(item, where)  # which tells what is wrong with it
+    return image.height, image.width
+
+
+def _named(item: Path | bytes) -> str:
+    return "" if isinstance(item, bytes) else f" {str(item)!r}"
 
 
 def is_jpeg(item: Path | bytes) -> bool:

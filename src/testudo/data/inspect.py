@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,10 +13,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from testudo.data.dataset import DataSet, Examples
+from testudo.data.tally import Tally
 from testudo.errors import TestudoError, one_line
 from testudo.registry import DATA
 from testudo.tasks.classification import Classification, MultiLabel
-from testudo.tasks.segmentation import Segmentation
 from testudo.tasks.task import Task
 
 
@@ -48,8 +49,9 @@ class SplitReport:
 class Report:
     """What is in a data set.
 
-    ``mean`` and ``std`` are those that models normalise with, ``duplicates`` the images that occur twice.
-    Where there are ``problems`` the rest is empty.
+    ``mean`` and ``std`` are those that models normalise with, ``duplicates`` the images that occur twice, ``doubts``
+    what can be read but looks wrong. Where there are ``problems`` the rest is empty, unless they can be ``skipped``:
+    then the rest is about the other examples.
     """
 
     splits: tuple[SplitReport, ...] = ()
@@ -57,6 +59,8 @@ class Report:
     std: tuple[float, ...] = ()
     duplicates: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 def listing() -> list[Listed]:
@@ -82,15 +86,18 @@ def check(dataset: DataSet) -> Report:
     ([('train', 1047), ('val', 150), ('test', 600)], ())
     """
     try:
-        problems = dataset.check()
-        if problems:
-            return Report(problems=tuple(problems))
-        loaded = {split: dataset.load(split) for split in dataset.splits}
+        problems = tuple(dataset.check())
+        if problems and not getattr(dataset, "skip_bad", False):
+            return Report(problems=problems)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # doubts are in the report
+            loaded = {split: dataset.load(split) for split in dataset.splits}
         splits = tuple(_report(name, examples, dataset.tasks()) for name, examples in loaded.items())
         mean, std = dataset.statistics()
+        doubts = tuple(dataset.doubts())
     except TestudoError as error:
         return Report(problems=(str(error),))
-    return Report(splits, mean, std, tuple(_duplicates(loaded)))
+    return Report(splits, mean, std, tuple(_duplicates(loaded)), doubts=doubts, skipped=problems)
 
 
 def show(dataset: DataSet, out: str | Path, split: str = "train", count: int = 25) -> Path:
@@ -134,37 +141,14 @@ def _option(part: dataclasses.Field[object]) -> str:
 
 
 def _report(split: str, examples: Examples, tasks: tuple[Task, ...]) -> SplitReport:
-    labels = {task.name: _counts(task, examples.targets[task.name]) for task in tasks}
+    tallies = {task.name: Tally(task) for task in tasks}
+    for part in examples.parts():
+        for name, values in examples.batch(part).targets.items():
+            tallies[name].add(values)
+    labels = {name: tally.told() for name, tally in tallies.items()}
     return SplitReport(
         split, len(examples), examples.channels, examples.size, examples.note, examples.fingerprint(), labels
     )
-
-
-def _counts(task: Task, target: Tensor) -> dict[str, float]:
-    if isinstance(task, Segmentation):
-        return _shares(task, target)
-    known = task.valid(target)
-    unknown: dict[str, float] = {"unknown": int((~known).sum())} if not known.all() else {}
-    if isinstance(task, Classification):
-        names = task.labels or tuple(str(index) for index in range(task.classes))
-        counts = target[known].bincount(minlength=task.classes).tolist()
-        return {**dict(zip(names, counts, strict=True)), **unknown}
-    if isinstance(task, MultiLabel):
-        return {**dict(zip(task.labels, (target == 1).sum(0).tolist(), strict=True)), **unknown}
-    numbers = target[~target.isnan()]
-    if not len(numbers):
-        return unknown
-    mean = float(numbers.mean(dtype=torch.float64))
-    return {"least": float(numbers.min()), "mean": mean, "greatest": float(numbers.max()), **unknown}
-
-
-def _shares(task: Segmentation, target: Tensor) -> dict[str, float]:
-    """The share of each class among the known pixels, and of the unknown among all."""
-    counts = sum((row[task.known(row)].long().bincount(minlength=task.classes) for row in target), torch.zeros(1))
-    names = task.labels or tuple(str(index) for index in range(task.classes))
-    known = float(counts.sum())
-    shares = (counts / max(known, 1)).tolist()
-    return {**dict(zip(names, shares, strict=True)), "unknown": 1 - known / max(target.numel(), 1)}
 
 
 def _duplicates(loaded: Mapping[str, Examples]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from testudo.data.batch import Batch
 from testudo.data.dataset import Examples
 from testudo.data.splits import generator
 from testudo.errors import TestudoError
+from testudo.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,8 @@ class Loader:
         shuffle: a new order in each epoch, or always that of ``examples``.
         augment: applied to every batch, or None.
         workers: processes that read and augment ahead; 0 does it here.
+        tasks: batches have the targets of these alone; none means all targets. An augmentation that moves pixels
+            must be told the tasks of dense targets.
 
     Raises:
         TestudoError: a batch size below 1 or a negative number of workers.
@@ -48,6 +51,7 @@ class Loader:
     shuffle: bool = False
     augment: Augment | None = None
     workers: int = 0
+    tasks: tuple[Task, ...] = ()
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.workers < 0:
@@ -92,9 +96,13 @@ class _Batches(Dataset[Batch | TestudoError]):
         return len(self._plan)
 
     def get(self, number: int) -> Batch:
-        batch = self._loader.examples.batch(self._plan[number])
-        augment = self._loader.augment
-        return augment(batch, self._loader.seed, self._epoch) if augment else batch
+        loader = self._loader
+        batch = loader.examples.batch(self._plan[number])
+        if loader.tasks:
+            names = {task.name for task in loader.tasks}
+            kept = {name: target for name, target in batch.targets.items() if name in names}
+            batch = replace(batch, targets=kept)
+        return loader.augment(batch, loader.seed, self._epoch, loader.tasks) if loader.augment else batch
 
     def __getitem__(self, index: int) -> Batch | TestudoError:
         # DataLoader re-raises a worker's error with its whole traceback as the message; ours is one line

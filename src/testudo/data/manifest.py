@@ -14,6 +14,7 @@ from torch import Tensor
 
 from testudo.data.columns import KINDS, Column, as_classes, as_flags, as_labels, as_numbers, guess
 from testudo.data.dataset import DataSet, Examples, joined
+from testudo.data.faults import refuse
 from testudo.data.images import GREY_MODES, Files, opened
 from testudo.data.splits import share, stratified
 from testudo.data.table import Table, read
@@ -137,10 +138,7 @@ class Manifest(DataSet):
 
     def _sound(self) -> _Parsed:
         """The table, refused where a cell in it is wrong."""
-        problems = self._parsed.problems
-        if problems:
-            more = f" (and {len(problems) - 1:,} more problems)" if len(problems) > 1 else ""
-            raise TestudoError(problems[0] + more)
+        refuse(self._parsed.problems)
         return self._parsed
 
     @cached_property

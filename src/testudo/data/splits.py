@@ -1,4 +1,4 @@
-"""Seeded choices of examples, in proportion to their classes."""
+"""Seeded choices of examples: in proportion to their classes, or whole groups of them."""
 
 from __future__ import annotations
 
@@ -56,3 +56,28 @@ def share(total: int, fraction: float, name: str) -> int:
     if not 0 <= fraction < 1:
         raise TestudoError(f"{name} must be at least 0 and below 1, got {fraction}")
     return max(1, round(total * fraction)) if fraction and total > 1 else 0
+
+
+def held_out(groups: Tensor, fraction: float, seed: int) -> Tensor:
+    """Choose whole groups at random until their examples make up ``fraction`` of all, as near as whole groups come.
+
+    At least one group is chosen and one is left, where there are two and ``fraction`` is above 0.
+
+    Args:
+        groups: (N,) the number of each example's group.
+        fraction: 0 or more, below 1.
+        seed: decides which.
+
+    Returns:
+        (N,) bool.
+
+    >>> cities = torch.tensor([0] * 50 + [1] * 30 + [2] * 20)
+    >>> cities[held_out(cities, 0.2, seed=0)].unique()
+    tensor([2])
+    """
+    names, index, counts = groups.unique(return_inverse=True, return_counts=True)
+    order = torch.randperm(len(names), generator=generator(seed))
+    middle = (counts[order].cumsum(0) - counts[order] / 2) / max(len(groups), 1)
+    most = max(0, len(names) - 1)
+    few = min(most, max(1, int((middle < fraction).sum()))) if fraction > 0 else 0
+    return torch.isin(index, order[:few])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from testudo.data.columns import Column, as_classes, as_labels, as_numbers, number
 from testudo.data.dataset import DataSet, Examples
+from testudo.data.faults import refuse
 from testudo.data.images import Files
 from testudo.data.place import place
 from testudo.data.splits import generator
@@ -100,10 +101,7 @@ class NIH(DataSet):
 
     def _sound(self) -> _Parsed:
         """The table, refused where a cell in it is wrong."""
-        problems = self._parsed.problems
-        if problems:
-            more = f" (and {len(problems) - 1:,} more problems)" if len(problems) > 1 else ""
-            raise TestudoError(problems[0] + more)
+        refuse(self._parsed.problems)
         return self._parsed
 
     @cached_property

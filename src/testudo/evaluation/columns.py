@@ -5,7 +5,7 @@ Needs no torch. Shapes: n examples, R numbers kept of a prediction (``Task.recor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ Array = NDArray[np.floating]
 Key = tuple[str, str, str]  # run, task, attack
 
 ROWS = pl.Schema({
-    "run": pl.String, "example": pl.Int64, "task": pl.String, "metric": pl.String, "attack": pl.String,
+    "run": pl.String, "example": pl.Int64, "task": pl.String, "metric": pl.String,
+    "further": pl.List(pl.String), "attack": pl.String,
     "family": pl.String, "norm": pl.String, "eps": pl.Float64, "steps": pl.Int64, "objective": pl.String,
     "score": pl.Float32, "loss": pl.Float32, "linf": pl.Float32, "l2": pl.Float32, "record": pl.List(pl.Float32),
 })  # fmt: skip
@@ -32,12 +33,14 @@ class Column:
 
     Args:
         metric: its name, a key of :data:`testudo.evaluation.metrics.METRICS`.
+        further: names of metrics beside it that the same records give.
         records: (n, R), NaN where this run has no such row.
         labelled: (n,) bool, the examples that count.
         attack: family, norm, eps, steps and objective.
     """
 
     metric: str
+    further: tuple[str, ...]
     records: Array
     labelled: NDArray[np.bool_]
     attack: dict[str, str | float]
@@ -47,24 +50,39 @@ class Column:
         """The attack's family, ``"clean"`` for none."""
         return str(self.attack["family"])
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The primary metric and the further ones."""
+        return self.metric, *self.further
+
+    def by(self, metric: str) -> Column:
+        """The same records under another of their metrics."""
+        return self if metric == self.metric else replace(self, metric=metric)
+
     def only(self, where: NDArray[np.bool_]) -> Column:
         """The same column on the examples ``where`` (n,) holds; itself where that is all it has."""
         if not (self.labelled & ~where).any():
             return self
-        return Column(self.metric, np.where(where[:, None], self.records, np.nan), self.labelled & where, self.attack)
+        records = np.where(where[:, None], self.records, np.nan)
+        return replace(self, records=records, labelled=self.labelled & where)
 
 
 def read_rows(path: Path | str) -> pl.DataFrame:
     """The result rows in a Parquet file; raises TestudoError where it is missing, damaged or of another schema."""
     if not Path(path).is_file():
         raise TestudoError(f"no result rows at {path}")
-    rows = unsealed(Path(path))
+    rows = whole(unsealed(Path(path)))
     for name, kind in ROWS.items():
         if rows.schema.get(name) != kind:
             raise TestudoError(
                 f"{path} does not hold result rows: column {name!r} must be {kind}, found {rows.schema.get(name)}"
             )
-    return rows
+    return rows.select(*ROWS)
+
+
+def whole(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows that name further metrics: none where they were made before tasks had any."""
+    return rows if "further" in rows.columns else rows.with_columns(further=pl.lit([], ROWS["further"]))
 
 
 def columns(rows: pl.DataFrame) -> dict[Key, Column]:
@@ -73,7 +91,8 @@ def columns(rows: pl.DataFrame) -> dict[Key, Column]:
     Raises:
         TestudoError: no rows, a missing field, records of unequal length, or one example twice.
     """
-    needed = ["run", "example", "task", "metric", "attack", *ATTACK, "score", "record"]
+    rows = whole(rows)
+    needed = ["run", "example", "task", "metric", "further", "attack", *ATTACK, "score", "record"]
     if missing := [name for name in needed if name not in rows.columns]:
         raise TestudoError(f"result rows lack the column {missing[0]!r} (found: {', '.join(rows.columns)})")
     if rows.is_empty():
@@ -97,4 +116,5 @@ def _column(part: pl.DataFrame, examples: NDArray) -> Column:
     records[at] = part["record"].list.to_array(len(first["record"])).to_numpy()
     labelled = np.zeros(len(examples), bool)
     labelled[at] = ~np.isnan(part["score"].to_numpy())
-    return Column(first["metric"], records, labelled, {name: first[name] for name in ATTACK})
+    further = tuple(first["further"] or ())
+    return Column(first["metric"], further, records, labelled, {name: first[name] for name in ATTACK})

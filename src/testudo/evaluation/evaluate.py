@@ -107,8 +107,8 @@ def evaluate(
 
     Returns:
         A frame with one row per example, task of the model that has labels, and attack: run, example (its id),
-        task, metric, attack, family, norm, eps, steps, objective, score (NaN without a label), loss, linf and l2
-        (the perturbation's norms), record (what the metric is computed from).
+        task, metric, further (metrics beside it), attack, family, norm, eps, steps, objective, score (NaN without a
+        label), loss, linf and l2 (the perturbation's norms), record (what the metrics are computed from).
     """
     target, parts = how.target(model), [pl.DataFrame(schema=ROWS)]
     batches = list(data) if not isinstance(data, Batch | Examples) else data
@@ -193,6 +193,7 @@ def _judged(target: Fast, name: str, output: Tensor, labels: Tensor) -> dict[str
     return {
         "task": [name] * len(labels),
         "metric": [task.metric_name] * len(labels),
+        "further": [list(task.further)] * len(labels),
         "score": task.score(output, labels).tolist(),
         "loss": task.loss(output, labels).tolist(),
         "record": task.record(output, labels).tolist(),

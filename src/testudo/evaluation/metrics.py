@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from testudo.errors import unknown
 from testudo.evaluation.columns import Array
 
 
@@ -65,24 +67,60 @@ def miou(records: Array, weights: Array | None = None) -> Array:
     >>> miou(np.array([[3, 1, 0, 4], [0, 0, 0, 0]]))
     np.float64(0.775)
     """
-    weights = np.ones(len(records)) if weights is None else weights
-    classes = math.isqrt(records.shape[1])
-    counts = (weights @ np.nan_to_num(records).astype(weights.dtype)).astype(np.float64)
-    confusion = counts.reshape(*weights.shape[:-1], classes, classes)
+    counts, classes = _totals(np.nan_to_num(records), weights), math.isqrt(records.shape[1])
+    confusion = counts.reshape(*counts.shape[:-1], classes, classes)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
     union = confusion.sum(-1) + confusion.sum(-2) - hits
     with np.errstate(invalid="ignore"):
         return (hits / np.maximum(union, 1)).sum(-1) / (union > 0).sum(-1)
 
 
-def per_pixel(records: Array, weights: Array | None = None) -> Array:
-    """A mean over all known pixels: (n, R) [sum over them, ..., their count], (..., n) -> (...).
+def pixel_accuracy(records: Array, weights: Array | None = None) -> Array:
+    """Share of known pixels told right, from the confusion matrix of :func:`miou`: (n, C * C), (..., n) -> (...).
+
+    >>> pixel_accuracy(np.array([[3, 1, 0, 4]]))
+    np.float64(0.875)
+    """
+    known = np.nan_to_num(records)
+    return _ratio(known[:, :: math.isqrt(records.shape[1]) + 1].sum(1), known.sum(1), weights)
+
+
+def per_pixel(records: Array, weights: Array | None = None, column: int = 0) -> Array:
+    """A mean over all known pixels: (n, R) [sums over them, ..., their count], (..., n) -> (...).
 
     >>> per_pixel(np.array([[6.0, 3], [2.0, 1], [np.nan, np.nan]]))
     np.float64(2.0)
     """
     known = np.nan_to_num(records)
-    return _ratio(known[:, 0], known[:, -1], weights)
+    return _ratio(known[:, column], known[:, -1], weights)
+
+
+def within(records: Array, weights: Array | None = None, degrees: float = 30.0) -> Array:
+    """Share of known pixels less than ``degrees`` off: (n, 2 + B) [sum, counts of angles, their count] -> (...).
+
+    The B bins are even parts of 0 to 180 degrees; one of them begins at ``degrees``.
+
+    >>> within(np.array([[150.0, 3, 1, 0, 0, 0, 0, 4]]))
+    np.float64(0.75)
+    """
+    known, bins = np.nan_to_num(records), records.shape[1] - 2
+    return _ratio(known[:, 1 : 1 + round(degrees * bins / 180)].sum(1), known[:, -1], weights)
+
+
+def median(records: Array, weights: Array | None = None) -> Array:
+    """Median angle of all known pixels in degrees, of the records of :func:`within`: (n, 2 + B) -> (...).
+
+    Interpolated as if the angles of a bin were spread evenly over it, so off by less than its width.
+
+    >>> median(np.array([[150.0, 1, 2, 1, 0, 0, 0, 4]]))  # bins of 30 degrees
+    np.float64(45.0)
+    """
+    counts = _totals(np.nan_to_num(records)[:, 1:-1], weights)
+    half, reached = counts.sum(-1) / 2, counts.cumsum(-1)
+    bin_ = (reached >= half[..., None]).argmax(-1)  # in which the median is
+    inside, upto = (np.take_along_axis(x, bin_[..., None], -1).sum(-1) for x in (counts, reached))
+    with np.errstate(invalid="ignore"):
+        return (bin_ + 1 - (upto - half) / inside) * (180 / counts.shape[-1])
 
 
 class Metric(NamedTuple):
@@ -97,9 +135,24 @@ METRICS = {
     "auroc": Metric(auroc, True),
     "error": Metric(error, False),
     "miou": Metric(miou, True),
+    "pixel_accuracy": Metric(pixel_accuracy, True),
+    "l1": Metric(per_pixel, False),
     "aerr": Metric(per_pixel, False),
+    "relative": Metric(partial(per_pixel, column=1), False),
+    "delta125": Metric(partial(per_pixel, column=2), True),
     "mdist": Metric(per_pixel, False),
+    "median": Metric(median, False),
+    "within11": Metric(partial(within, degrees=11.25), True),
+    "within22": Metric(partial(within, degrees=22.5), True),
+    "within30": Metric(partial(within, degrees=30.0), True),
 }
+
+
+def named(name: str) -> Metric:
+    """The metric called ``name`` in rows; raises TestudoError with the nearest name where there is none."""
+    if name not in METRICS:
+        raise unknown("metric", name, METRICS)
+    return METRICS[name]
 
 
 def delta(clean: ArrayLike, attacked: ArrayLike, higher_is_better: ArrayLike = True) -> Array:
@@ -133,10 +186,15 @@ def delta_wor(deltas: ArrayLike) -> Array:
 
 def _ratio(above: NDArray, below: NDArray, weights: Array | None) -> Array:
     """The weighted sum of ``above`` over that of ``below``: (n,), (n,), (..., n) -> (...), NaN for 0/0."""
-    weights = np.ones(len(above)) if weights is None else weights
-    totals = (weights @ np.stack([above, below], 1).astype(weights.dtype)).astype(np.float64)
+    totals = _totals(np.stack([above, below], 1), weights)
     with np.errstate(invalid="ignore"):
         return totals[..., 0] / totals[..., 1]
+
+
+def _totals(counts: NDArray, weights: Array | None) -> Array:
+    """The weighted sum over examples: (n, R), (..., n) -> (..., R) float64."""
+    weights = np.ones(len(counts)) if weights is None else weights
+    return (weights @ counts.astype(weights.dtype)).astype(np.float64)
 
 
 def _area(logits: Array, targets: Array, weights: Array) -> Array:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from testudo.errors import unknown
 from testudo.evaluation.columns import ATTACK, ROWS, Array, Column, Key, columns
-from testudo.evaluation.metrics import METRICS, delta, delta_mtl, delta_wor
+from testudo.evaluation.metrics import delta, delta_mtl, delta_wor, named
 
 SUMMARY = pl.Schema({
     "group": pl.String, "task": pl.String, "attack": pl.String, "metric": pl.String,
     "value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int64, "runs": pl.Int64,
-    "spread": pl.Float64, "higher_is_better": pl.Boolean, **{name: ROWS[name] for name in ATTACK},
+    "spread": pl.Float64, "higher_is_better": pl.Boolean, "primary": pl.Boolean,
+    **{name: ROWS[name] for name in ATTACK},
 })  # fmt: skip
 _BLOCK = 1 << 22  # weights held at a time: 16 MB
 
@@ -43,21 +44,20 @@ def bootstrap(parts: Sequence[Column], resamples: int, seed: int) -> Array:
         return np.empty((0, 1 + resamples))
     found: dict[int, list[Array]] = {}  # by identity: the clean columns come once per attack
     for part in parts:
-        if part.metric not in METRICS:
-            raise unknown("metric", part.metric, METRICS)
-        found[id(part)] = [np.atleast_1d(METRICS[part.metric].compute(part.records, None))]
+        found[id(part)] = [np.atleast_1d(named(part.metric).compute(part.records, None))]
     for weights in resamples_of(len(parts[0].records), resamples, seed):
         for part in {id(part): part for part in parts}.values():
-            found[id(part)].append(METRICS[part.metric].compute(part.records, weights))
+            found[id(part)].append(named(part.metric).compute(part.records, weights))
     return np.stack([np.concatenate(found[id(part)]) for part in parts])
 
 
 def interval(replicates: Array) -> tuple[float, float]:
-    """The central 95 % of ``replicates`` (B,), undefined ones (NaN) left out."""
+    """The central 95 % of ``replicates`` (B,), undefined ones (NaN) left out; NaN between infinite ones."""
     defined = replicates[~np.isnan(replicates)]
     if len(defined) == 0:
         return float("nan"), float("nan")
-    low, high = np.quantile(defined, [0.025, 0.975])
+    with np.errstate(invalid="ignore"):  # a Delta from a clean value of 0 is infinite
+        low, high = np.quantile(defined, [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -80,19 +80,21 @@ class _Part(NamedTuple):
     values: Array  # (1 + B,): the estimate, then its replicates
     labelled: NDArray[np.bool_]  # (n,)
     attack: dict[str, str | float]
+    primary: bool  # the metric the task goes by
 
 
 def summarise(
     rows: pl.DataFrame, groups: Mapping[str, str] | None = None, resamples: int = 1000, seed: int = 0
 ) -> pl.DataFrame:
-    """Every group's metric per task and attack, with 95 % percentile bootstrap intervals over examples.
+    """Every group's metrics per task and attack, with 95 % percentile bootstrap intervals over examples.
 
     An accuracy of 0 or 1 gets the exact interval of :func:`certain` instead.
 
-    A metric is computed per run and averaged over the runs of a group; a replicate draws the same
-    examples for all runs, tasks and attacks. Rows with task ``"*"`` and metric ``"delta_mtl"`` or
-    ``"delta_wor"`` hold :func:`delta_mtl` and :func:`delta_wor` over the tasks of an attack, each run against
-    its own clean metric on the same examples.
+    A task has one primary metric under each attack, and below it the further ones that ``rows`` name. A metric is
+    computed per run and averaged over the runs of a group; a replicate draws the same examples for all runs, tasks and
+    attacks. Rows with task ``"*"`` and metric ``"delta_mtl"`` or ``"delta_wor"`` hold :func:`delta_mtl` and
+    :func:`delta_wor` of the primary metrics over the tasks of an attack, each run against its own clean metric on the
+    same examples.
 
     Args:
         rows: result rows.
@@ -131,20 +133,22 @@ def _parts(table: Mapping[Key, Column], resamples: int, seed: int) -> Iterator[t
         for (run, task, attack), column in table.items()
         if column.family != "clean" and (run, task) in clean
     }
-    found = bootstrap([*table.values(), *before.values()], resamples, seed)
-    values = dict(zip(table, found, strict=False))
+    shown = {(*key, metric): column.by(metric) for key, column in table.items() for metric in column.metrics}
+    found = bootstrap([*shown.values(), *before.values()], resamples, seed)
+    values = dict(zip(shown, found, strict=False))
     changes: dict[tuple[str, str], list[_Part]] = {}
-    for (run, task, attack), column in table.items():
-        yield (run, task, attack, column.metric), _Part(values[run, task, attack], column.labelled, column.attack)
-    for key, clean_values in zip(before, found[len(table) :], strict=True):
+    for name, column in shown.items():
+        primary = column.metric == table[name[:3]].metric
+        yield name, _Part(values[name], column.labelled, column.attack, primary)
+    for key, clean_values in zip(before, found[len(shown) :], strict=True):
         column = table[key]
-        change = delta(clean_values, values[key], METRICS[column.metric].higher_is_better)
-        changes.setdefault((key[0], key[2]), []).append(_Part(change, column.labelled, column.attack))
+        change = delta(clean_values, values[*key, column.metric], named(column.metric).higher_is_better)
+        changes.setdefault((key[0], key[2]), []).append(_Part(change, column.labelled, column.attack, primary=True))
     for (run, attack), each in changes.items():
         labelled = np.logical_or.reduce([part.labelled for part in each])
         for name, fold in (("delta_mtl", delta_mtl), ("delta_wor", delta_wor)):
             change = fold(np.stack([part.values for part in each], -1))
-            yield (run, "*", attack, name), _Part(change, labelled, each[0].attack)
+            yield (run, "*", attack, name), _Part(change, labelled, each[0].attack, primary=True)
 
 
 def _line(name: tuple[str, str, str, str], parts: Sequence[_Part]) -> tuple[object, ...]:
@@ -153,7 +157,8 @@ def _line(name: tuple[str, str, str, str], parts: Sequence[_Part]) -> tuple[obje
     n = int(np.logical_or.reduce([part.labelled for part in parts]).sum())
     spread = float(values[:, 0].std(ddof=1)) if len(parts) > 1 else None
     mean = values.mean(0)
-    upward = name[3] not in METRICS or METRICS[name[3]].higher_is_better  # a Delta falls with damage
+    upward = name[1] == "*" or named(name[3]).higher_is_better  # a Delta falls with damage
     sure = name[3] == "accuracy" and mean[0] in (0, 1)
     span = certain(float(mean[0]), n) if sure else interval(mean[1:])
-    return (*name, float(mean[0]), *span, n, len(parts), spread, upward, *parts[0].attack.values())
+    facts = (upward, parts[0].primary, *parts[0].attack.values())
+    return (*name, float(mean[0]), *span, n, len(parts), spread, *facts)

@@ -14,8 +14,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from testudo.errors import TestudoError, unknown
-from testudo.evaluation.columns import ROWS, Array
-from testudo.evaluation.metrics import METRICS, delta, miou
+from testudo.evaluation.columns import ROWS, Array, whole
+from testudo.evaluation.metrics import delta, miou, named
 from testudo.reports.wording import radius
 
 Index = NDArray[np.integer]
@@ -48,6 +48,7 @@ def worst_case(rows: pl.DataFrame, attacks: Sequence[str] | None = None, name: s
     Raises:
         TestudoError: an unknown attack, attacks on different examples, or an unknown metric.
     """
+    rows = whole(rows)
     there = rows["attack"].unique().to_list()
     for each in attacks or ():
         if each not in there:
@@ -131,8 +132,7 @@ class _Candidates:
             raise TestudoError(f"a worst case needs attacks on the same tasks and examples; these differ: {names}")
         metrics = rows["metric"].to_list()[: size[1] * size[2] : size[2]]
         for metric in metrics:
-            if metric not in METRICS:
-                raise unknown("metric", metric, METRICS)
+            named(metric)  # or there is none
         score, loss = (rows[name].to_numpy().astype(np.float64).reshape(size) for name in ("score", "loss"))
         return cls(rows.select(*ROWS), metrics, score, loss)
 
@@ -159,7 +159,7 @@ class _Candidates:
         score, loss = self.score[:, task], self.loss[:, task]
         if metric == "auroc":
             return _least(-loss)
-        own = _least(score if METRICS[metric].higher_is_better else -score, -loss)
+        own = _least(score if named(metric).higher_is_better else -score, -loss)
         if metric != "miou":
             return own
         _, tasks, n = self.score.shape
@@ -168,7 +168,7 @@ class _Candidates:
 
     def _change(self, task: int, metric: str, clean: bool) -> Array:
         """(A, n) how much better each candidate leaves one task's scores, in [-1, 1]."""
-        score, upward = self.score[:, task], METRICS[metric].higher_is_better
+        score, upward = self.score[:, task], named(metric).higher_is_better
         if metric == "accuracy":
             return np.where(np.isnan(score), np.nan, np.where(score < 1, -1, 0))
         before = score[-1] if clean else (np.fmax if upward else np.fmin).reduce(score)

@@ -34,9 +34,11 @@ def seeded(seed: int) -> Generator[None]:
 class Encoder(ABC):
     """A network from images (N, C, H, W) to a feature map (N, features, h, w), as a recipe.
 
-    The built module has the attributes ``channels`` (C) and ``features``, the latter being the depth of
-    the last map, before any pooling. Where that map has the images' own height and width, so that dense tasks can
-    be read off it pixel by pixel, the module says so with ``full_size = True``.
+    The built module has the attributes ``channels`` (C) and ``features``, the latter being the depth of the last map,
+    before any pooling. It may give several maps, a tuple from fine to coarse: classes and numbers are read off the last
+    one. For dense tasks it has either ``dense = True``, where they too are read off the last map, by one linear layer
+    at every pixel; or a method ``decoders()`` that gives the :class:`~testudo.models.decoders.Decoders` between its
+    maps and that layer. Either way the model enlarges what comes out to the images' own height and width.
     """
 
     def build(self, channels: int = 3, seed: int = 0) -> nn.Module:

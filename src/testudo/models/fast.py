@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from testudo.errors import TestudoError, one_line, unknown
 from testudo.models.fold import Fold, fold
 from testudo.models.model import Model
+from testudo.models.pyramid import Features, maps
 from testudo.tasks.task import Task
 
 Precision = Literal["auto", "float32", "bf16"]
@@ -35,7 +36,7 @@ def fast(model: nn.Module, precision: Precision = "auto", compile: bool = False)
         model: anything with the seam of a model. A :class:`MultiTaskModel` and a wrapped module are
             rewritten; another class is copied as it is and runs in float32.
         precision: ``"bf16"``, ``"float32"``, or ``"auto"``: bf16 where the device is faster in it (CPUs
-            with AMX, GPUs that have it). Normalisation and heads stay in float32. A float64 model stays so.
+            with AMX, GPUs that have it). Normalisation and last layers stay in float32. A float64 model stays so.
         compile: run through ``torch.compile``, once per batch shape and choice of tasks.
 
     Raises:
@@ -78,10 +79,10 @@ class Fast(Model):
         self.tasks: dict[str, Task] = dict(tasks)
         self._exact, self._folds = _frozen(model)
         self._parts = _parts(model)
-        self.folded = sum(pair.layer is not None for pair in self._folds)
+        self.folded = sum(pair.layer is not None for folds in self._folds.values() for pair in folds)
         self.precision = _resolve(precision, model)
         self._compiled = compiled
-        self._quick = _halved(self._exact) if self.precision == "bf16" else self._exact
+        self._quick = _halved(self._exact, self._folds) if self.precision == "bf16" else self._exact
         self._call = self._compile()
 
     def forward(self, images: Tensor, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
@@ -100,8 +101,8 @@ class Fast(Model):
         self._call = self._compile()
         return outputs
 
-    def features(self, images: Tensor) -> Tensor:
-        """The encoder's last map, which all heads read; never compiled.
+    def features(self, images: Tensor) -> Features:
+        """The encoder's last map, or all that it keeps, which is what the tasks share; never compiled.
 
         Raises:
             TestudoError: the model does not tell its encoder from its heads.
@@ -113,11 +114,11 @@ class Fast(Model):
         with torch.autocast(images.device.type, enabled=False):
             return part.features(images)
 
-    def decode(self, features: Tensor, tasks: Iterable[str]) -> dict[str, Tensor]:
-        """What the heads of the named tasks make of :meth:`features`."""
+    def decode(self, features: Features, tasks: Iterable[str], size: Sequence[int]) -> dict[str, Tensor]:
+        """What the named tasks make of :meth:`features` of images of height and width ``size``."""
         part: Any = self._quick
-        with torch.autocast(features.device.type, enabled=False):
-            return part.decode(features, tasks)
+        with torch.autocast(maps(features)[0].device.type, enabled=False):
+            return part.decode(features, tasks, size)
 
     def exact(self, images: Tensor, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Outputs in float32 (float64 for a float64 model) whatever ``precision``: what scores come from."""
@@ -159,7 +160,7 @@ class Fast(Model):
 
 
 class _Body(nn.Module):
-    """A network that gets its input in its own precision (as it comes where None) and layout."""
+    """A network that gets its inputs in its own precision (as they come where None) and layout."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype | None, layout: torch.memory_format) -> None:
         super().__init__()
@@ -169,23 +170,29 @@ class _Body(nn.Module):
         self.dtype = dtype
         self.layout = layout
 
-    def forward(self, images: Tensor) -> Any:
-        return self.network(images.to(self.dtype or images.dtype, memory_format=self.layout))
+    def forward(self, inputs: Features) -> Any:
+        cast = tuple(x.to(self.dtype or x.dtype, memory_format=self.layout) for x in maps(inputs))
+        return self.network(cast if isinstance(inputs, tuple) else cast[0])
 
 
-def _frozen(model: nn.Module) -> tuple[nn.Module, list[Fold]]:
-    """A frozen copy in eval mode, its body rewritten where its class names one, and the folds made there."""
+def _frozen(model: nn.Module) -> tuple[nn.Module, dict[str, list[Fold]]]:
+    """A frozen copy in eval mode, its bodies rewritten where its class names any, and the folds made in each."""
     mine = _copied(model).eval().requires_grad_(False)
     dtype = _dtype(mine)
     if dtype in _HALF:
         mine, dtype = mine.float(), torch.float32
-    name = getattr(model, "body", None)
-    if name is None:
-        return mine, []
-    rewritten = fold(getattr(mine, name))
-    layout = torch.channels_last if rewritten.any_layout else torch.preserve_format
-    setattr(mine, name, _Body(rewritten.network, dtype, layout).eval())
-    return mine, rewritten.folds
+    folds = {}
+    for path in _bodies(model):
+        rewritten = fold(mine.get_submodule(path))
+        layout = torch.channels_last if rewritten.any_layout else torch.preserve_format
+        mine.set_submodule(path, _Body(rewritten.network, dtype, layout).eval())
+        folds[path] = rewritten.folds
+    return mine, folds
+
+
+def _bodies(model: nn.Module) -> tuple[str, ...]:
+    """The paths of what may be rewritten and run in lower precision."""
+    return getattr(model, "bodies", ())
 
 
 def _copied(model: nn.Module) -> nn.Module:
@@ -198,28 +205,31 @@ def _copied(model: nn.Module) -> nn.Module:
         raise TestudoError(f"the model cannot be copied to be attacked: {one_line(error)}") from error
 
 
-def _halved(exact: nn.Module) -> nn.Module:
-    """A copy whose body computes in bf16; norms that stayed keep float32 statistics, which costs nothing."""
+def _halved(exact: nn.Module, bodies: Iterable[str]) -> nn.Module:
+    """A copy whose bodies compute in bf16; norms that stayed keep float32 statistics, which costs nothing."""
     mine = copy.deepcopy(exact)
-    body: Any = getattr(mine, str(mine.body))
-    body.dtype = torch.bfloat16
-    body.network.to(torch.bfloat16)
-    for part in body.network.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.float()
+    for path in bodies:
+        body: Any = mine.get_submodule(path)
+        body.dtype = torch.bfloat16
+        body.network.to(torch.bfloat16)
+        for part in body.network.modules():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.float()
     return mine
 
 
-def _load(mine: nn.Module, model: nn.Module, folds: list[Fold]) -> None:
+def _load(mine: nn.Module, model: nn.Module, folds: dict[str, list[Fold]]) -> None:
     """Copy tensors of ``model`` into its frozen copy ``mine``, folding where it was folded."""
-    name = str(getattr(model, "body", ""))
     fresh: dict[str, Tensor] = dict(_named(model))
     with torch.no_grad():
-        for pair in folds:
-            weight, bias = pair.weights(getattr(model, name))
-            fresh |= {f"{name}.{pair.target}.weight": weight, f"{name}.{pair.target}.bias": bias}
+        for body, pairs in folds.items():
+            source = model.get_submodule(body)
+            for pair in pairs:
+                weight, bias = pair.weights(source)
+                fresh |= {f"{body}.{pair.target}.weight": weight, f"{body}.{pair.target}.bias": bias}
         for path, tensor in _named(mine):
-            origin = path.replace(f"{name}.network.", f"{name}.", 1) if name else path
+            body = next((body for body in folds if path.startswith(f"{body}.network.")), None)
+            origin = path if body is None else path.replace(f"{body}.network.", f"{body}.", 1)
             if origin in fresh:  # all but the constants that torch.fx found in the code
                 tensor.copy_(fresh[origin])
 
@@ -242,7 +252,7 @@ def _resolve(precision: Precision, model: nn.Module) -> str:
     """What the copy will compute in."""
     if _dtype(model) == torch.float64:
         return "float64"
-    if precision == "float32" or not hasattr(model, "body"):
+    if precision == "float32" or not _bodies(model):
         return "float32"
     if precision == "bf16":
         return "bf16"

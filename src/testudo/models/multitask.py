@@ -1,17 +1,21 @@
-"""The multi-task model: normalisation, one shared encoder, one head per task."""
+"""The multi-task model: normalisation, one shared encoder, a decoder and a last layer per task."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from torch import Tensor, nn
 
 from testudo.errors import TestudoError, unknown
-from testudo.models.heads import head_for
+from testudo.models.decoders import enlarged
+from testudo.models.heads import decoders_of, head_for
 from testudo.models.model import Model
 from testudo.models.normalise import Normalise
+from testudo.models.pyramid import Features
 from testudo.tasks.task import Task
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 def by_name(tasks: Sequence[Task]) -> dict[str, Task]:
@@ -34,11 +38,16 @@ def chosen(tasks: Mapping[str, Task], names: Iterable[str] | None) -> list[str]:
     return names
 
 
+def key_of(name: str) -> str:
+    """Under what the parts of task ``name`` are kept: a bare name may clash with a method of ModuleDict ("items")."""
+    return f"task_{name}"
+
+
 class MultiTaskModel(Model):
     """Images in [0, 1] -> one prediction per task.
 
     Args:
-        encoder: a built encoder: maps (N, C, H, W) to (N, features, h, w), has the attribute ``features``.
+        encoder: a built encoder: maps (N, C, H, W) to (N, features, h, w), or to several maps, that being the last.
         tasks: what is predicted.
         mean, std: normalisation, one number per channel.
         seed: of the heads' initial weights.
@@ -50,8 +59,6 @@ class MultiTaskModel(Model):
     >>> model(torch.rand(2, 1, 8, 8))["digit"].shape
     torch.Size([2, 10])
     """
-
-    body: ClassVar[str] = "encoder"  # what a fast copy may rewrite and run in lower precision
 
     def __init__(
         self,
@@ -71,36 +78,46 @@ class MultiTaskModel(Model):
                 f"the encoder takes {channels} channels, mean and std hold {self.normalise.channels} numbers"
             )
         self.encoder = encoder
+        self.decoders = self._beside(decoders_of(encoder, seed))
         self.heads = nn.ModuleDict()
         for task in by_name(tasks).values():
             self.add_head(task)
 
-    def features(self, images: Tensor) -> Tensor:
-        """The encoder's last map: (N, C, H, W) -> (N, features, h, w)."""
+    @property
+    def bodies(self) -> tuple[str, ...]:
+        """The paths of what a fast copy may rewrite and run in lower precision: all but the last layers."""
+        return ("encoder", *_networks(self.decoders, "decoders"))
+
+    def features(self, images: Tensor) -> Features:
+        """The encoder's last map, (N, C, H, W) -> (N, features, h, w), or all maps of an encoder that keeps them."""
         return self.encoder(self.normalise(images))
 
     def forward(self, images: Tensor, tasks: Iterable[str] | None = None) -> dict[str, Tensor]:
         """Outputs of the named tasks, all by default; raises TestudoError for a task the model lacks."""
         names = chosen(self.tasks, tasks)
-        return self.decode(self.features(images), names)
+        return self.decode(self.features(images), names, images.shape[-2:])
 
-    def decode(self, features: Tensor, tasks: Iterable[str]) -> dict[str, Tensor]:
-        """What the heads of the named tasks make of the encoder's last map."""
-        return {name: self.heads[_key(name)](features) for name in tasks}
+    def decode(self, features: Features, tasks: Iterable[str], size: Sequence[int]) -> dict[str, Tensor]:
+        """What the named tasks make of the features of images of height and width ``size``, and no other task."""
+        return {name: self._output(name, features, size) for name in tasks}
 
     def add_head(self, task: Task, head: nn.Module | None = None) -> None:
-        """Predict ``task`` too, with ``head`` (a map from features to outputs) or the task's default one.
+        """Predict ``task`` too, with ``head`` (a map from the encoder's features to outputs) or the task's default one.
+
+        A dense task's output of another height and width than the images' is enlarged to theirs, bilinearly.
 
         Raises:
             TestudoError: a task of that name is there already, or a dense task without a head.
         """
         if task.name in self.tasks:
             raise TestudoError(f"the model has a task {task.name!r} already; drop_head({task.name!r}) first")
+        key = key_of(task.name)
         if head is None:
-            head = head_for(task, self.encoder, self.seed)
-            place = next(self.encoder.parameters(), self.normalise.mean)
-            head = head.to(device=place.device, dtype=place.dtype)
-        self.heads[_key(task.name)] = head.train(self.training)
+            decoder, head = head_for(task, self.encoder, self.decoders, self.seed)
+            head = self._beside(head)
+            if decoder is not None:
+                self.decoders[key] = self._beside(decoder).train(self.training)
+        self.heads[key] = head.train(self.training)
         self.tasks[task.name] = task
 
     def drop_head(self, name: str) -> None:
@@ -110,9 +127,27 @@ class MultiTaskModel(Model):
             TestudoError: no such task.
         """
         chosen(self.tasks, [name])
-        del self.heads[_key(name)]
+        del self.heads[key_of(name)]
+        if key_of(name) in self.decoders:
+            del self.decoders[key_of(name)]
         del self.tasks[name]
 
+    def _beside(self, part: Part) -> Part:
+        """``part`` on the device and in the precision of the encoder."""
+        place = next(self.encoder.parameters(), self.normalise.mean)
+        return part.to(device=place.device, dtype=place.dtype)
 
-def _key(name: str) -> str:
-    return f"task_{name}"  # a bare name may clash with a method of ModuleDict ("type", "items", ...)
+    def _output(self, name: str, features: Features, size: Sequence[int]) -> Tensor:
+        output = self.heads[key_of(name)](self.decoders(features, key_of(name)))
+        if self.tasks[name].dense and output.shape[-2:] != tuple(size):
+            output = enlarged(output, size)
+        return output
+
+
+def _networks(part: nn.Module, path: str) -> Iterator[str]:
+    """The paths of the modules in ``part`` that have a forward of their own, looking into bare containers."""
+    if not isinstance(part, (nn.ModuleDict, nn.ModuleList)):
+        yield path
+        return
+    for name, child in part.named_children():
+        yield from _networks(child, f"{path}.{name}")

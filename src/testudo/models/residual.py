@@ -9,19 +9,18 @@ as all current implementations do, not in its first 1x1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
 from testudo.errors import TestudoError, unknown
+from testudo.models.decoders import Decoder, Decoders, Separate, TransposedDecoder, UNetDecoder
+from testudo.models.layers import conv, he_normal
+from testudo.models.pyramid import Features
 
 Stem = Literal["small", "large"]
 """``"small"``: 3x3 stride 1, for 32x32 images; ``"large"``: 7x7 stride 2 and max pooling, for 224x224."""
-
-
-def conv(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps height and width but for its stride."""
-    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
 
 
 class PostBlock(nn.Module):
@@ -112,6 +111,7 @@ class Plan:
         width: the width of the first stage, doubled at each later one.
         entry: the depth of the stem's output.
         stem: see :data:`Stem`.
+        decoder: of each dense task; see :data:`~testudo.models.decoders.Decoder`.
     """
 
     block: type[PostBlock | PreBlock | PreBottleneck]
@@ -119,12 +119,15 @@ class Plan:
     width: int
     entry: int
     stem: Stem
+    decoder: Decoder = "none"
 
     def __post_init__(self) -> None:
         if self.width < 1:
             raise TestudoError(f"a network's width must be at least 1, got {self.width}")
         if self.stem not in ("small", "large"):
             raise unknown("stem", self.stem, ("small", "large"))
+        if self.decoder not in get_args(Decoder):
+            raise unknown("decoder", self.decoder, get_args(Decoder))
 
 
 def _stem(plan: Plan, channels: int) -> nn.Sequential:
@@ -140,15 +143,20 @@ def _stem(plan: Plan, channels: int) -> nn.Sequential:
 class ResidualNet(nn.Module):
     """Stem, stages, closing activation: (N, channels, H, W) -> (N, features, h, w).
 
+    With a decoder, the output is a pyramid: the large stem's map before its pooling, and the map of every stage, all
+    activated that are read; each has half the height and width of the one before it, rounded up.
+
     Convolutions start from He's normal distribution (fan out), normalisations from the identity.
     """
 
     def __init__(self, plan: Plan, channels: int) -> None:
         super().__init__()
+        self.plan = plan
         self.channels = channels
         self.stem = _stem(plan, channels)
         self.stages = nn.ModuleList()
         inputs = plan.entry
+        depths = [plan.entry] * (plan.stem == "large")
         for index, depth in enumerate(plan.depths):
             width = plan.width * 2**index
             blocks = []
@@ -157,17 +165,48 @@ class ResidualNet(nn.Module):
                 blocks.append(plan.block(inputs, width, stride))
                 inputs = width * plan.block.expansion
             self.stages.append(nn.Sequential(*blocks))
-        self.features = inputs
-        self.closing: nn.Module = nn.Identity()
-        if plan.block.preactivated:
-            self.closing = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(inplace=True))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            depths.append(inputs)
+        self.features, self.depths = inputs, tuple(depths)
+        self.closing = _closing(plan, inputs)
+        if plan.decoder != "none":
+            read = plan.decoder == "unet"  # of the finer maps, a transposed decoder only asks the size
+            self.taps = nn.ModuleList(_closing(plan, depth) if read else nn.Identity() for depth in depths[:-1])
+        he_normal(self)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """The last feature map, activated, before pooling."""
+    def forward(self, images: Tensor) -> Features:
+        """The last feature map, activated, before pooling; or all of them, fine to coarse."""
+        if self.plan.decoder != "none":
+            return self._pyramid(images)
         x = self.stem(images)
         for stage in self.stages:
             x = stage(x)
         return self.closing(x)
+
+    def decoders(self) -> Decoders:
+        """What lies between this pyramid and the last layers of dense tasks."""
+        if self.plan.decoder == "none":
+            return Decoders()
+        pooled = len(self.depths) - len(self.stages)
+        widths = [self.plan.width * 2 ** max(level - pooled, 0) for level in range(len(self.depths) - 1)]
+        if self.plan.decoder == "unet":
+            return Separate(partial(UNetDecoder, self.depths, widths), widths[0])
+        widths = [max(self.plan.width // 2, 1) * 2**level for level in range(len(widths))]
+        return Separate(partial(TransposedDecoder, self.features, widths), widths[0], size=3)
+
+    def _pyramid(self, images: Tensor) -> tuple[Tensor, ...]:
+        x, found = images, []
+        for layer in self.stem:
+            if isinstance(layer, nn.MaxPool2d):
+                found.append(x)
+            x = layer(x)
+        for stage in self.stages:
+            x = stage(x)
+            found.append(x)
+        return (*(tap(one) for tap, one in zip(self.taps, found[:-1], strict=True)), self.closing(x))
+
+
+def _closing(plan: Plan, depth: int) -> nn.Module:
+    """Activates a map of pre-activation blocks, which leave their sums as they are."""
+    if not plan.block.preactivated:
+        return nn.Identity()
+    return nn.Sequential(nn.BatchNorm2d(depth), nn.ReLU(inplace=True))

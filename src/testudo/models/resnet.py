@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import nn
 
+from testudo.models.decoders import Decoder
 from testudo.models.encoder import Encoder
 from testudo.models.residual import Plan, PostBlock, PreBlock, PreBottleneck, ResidualNet, Stem
 
@@ -18,16 +19,19 @@ class _ResNet(Encoder):
     Args:
         width: channels of the first stage; 64 in the papers.
         stem: ``"small"`` for 32x32 images, ``"large"`` for 224x224.
+        decoder: what each dense task has for itself: a U-Net's way up (``"unet"``), transposed convolutions
+            (``"transposed"``: 8 layers with the large stem), or nothing (``"none"``), which leaves classes and numbers.
     """
 
     width: int = 64
     stem: Stem = "small"
+    decoder: Decoder = "none"
 
     block: ClassVar[type[PostBlock | PreBlock | PreBottleneck]]
     depths: ClassVar[tuple[int, ...]]
 
     def network(self, channels: int) -> nn.Module:
-        return ResidualNet(Plan(self.block, self.depths, self.width, self.width, self.stem), channels)
+        return ResidualNet(Plan(self.block, self.depths, self.width, self.width, self.stem, self.decoder), channels)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from testudo.errors import TestudoError
+from testudo.models.decoders import Merge, enlarged
 from testudo.models.encoder import Encoder
-from testudo.models.residual import PostBlock, conv
+from testudo.models.layers import conv, he_normal, normed
+from testudo.models.residual import PostBlock
 
 _WIDTHS = (1, 2, 4, 4)  # of the maps at 1/2, 1/4, 1/8 and 1/16 of the image, times the width
 
@@ -26,6 +26,7 @@ class UNet(Encoder):
     Args:
         width: channels of the finest map; 1.0 M parameters at 32.
 
+    >>> import torch
     >>> net = UNet(width=4).build(channels=3)
     >>> net(torch.zeros(1, 3, 30, 41)).shape
     torch.Size([1, 4, 30, 41])
@@ -45,23 +46,21 @@ class UNet(Encoder):
 class UNetwork(nn.Module):
     """Images (N, channels, H, W) -> features (N, width, H, W); made by :class:`UNet`."""
 
-    full_size = True
+    dense = True
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.channels, self.features = channels, width
-        self.stem = nn.Sequential(conv(channels, width, 3, 2), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.stem = normed(conv(channels, width, 3, 2))
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         inputs = width
         for level, factor in enumerate(_WIDTHS):
             self.down.append(PostBlock(inputs, width * factor, stride=1 if level == 0 else 2))
             inputs = width * factor
         for factor in _WIDTHS[-2::-1]:
-            self.up.append(Merge(inputs, width * factor))
+            self.up.append(Merge(inputs, width * factor, width * factor))
             inputs = width * factor
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        he_normal(self)
 
     def forward(self, images: Tensor) -> Tensor:
         """The features of every pixel, activated."""
@@ -72,23 +71,4 @@ class UNetwork(nn.Module):
         maps.pop()
         for merge in self.up:
             x = merge(x, maps.pop())
-        return _enlarged(x, images)
-
-
-class Merge(nn.Module):
-    """A coarse map (N, inputs, h, w) and a finer one (N, width, H, W) -> (N, width, H, W)."""
-
-    def __init__(self, inputs: int, width: int) -> None:
-        super().__init__()
-        self.conv = conv(inputs + width, width, 3)
-        self.norm = nn.BatchNorm2d(width)
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """One convolution over both, activated."""
-        return self.relu(self.norm(self.conv(torch.cat([_enlarged(coarse, fine), fine], 1))))
-
-
-def _enlarged(x: Tensor, like: Tensor) -> Tensor:
-    """``x`` at the height and width of ``like``, bilinearly."""
-    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+        return enlarged(x, images.shape[-2:])

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import nn
 
+from testudo.models.decoders import Decoder
 from testudo.models.encoder import Encoder
 from testudo.models.residual import Plan, PreBlock, ResidualNet, Stem
 
@@ -17,16 +18,18 @@ class _WideResNet(Encoder):
 
     Args:
         stem: ``"small"`` for 32x32 images (as published), ``"large"`` for 224x224.
+        decoder: what each dense task has for itself; see :class:`~testudo.models.resnet.ResNet18`.
     """
 
     stem: Stem = "small"
+    decoder: Decoder = "none"
 
     layers: ClassVar[int]
     widen: ClassVar[int]
 
     def network(self, channels: int) -> nn.Module:
         depth = (self.layers - 4) // 6  # two convolutions a block, three stages, four layers outside
-        return ResidualNet(Plan(PreBlock, (depth,) * 3, 16 * self.widen, 16, self.stem), channels)
+        return ResidualNet(Plan(PreBlock, (depth,) * 3, 16 * self.widen, 16, self.stem, self.decoder), channels)
 
 
 @dataclass(frozen=True)

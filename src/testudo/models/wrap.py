@@ -17,7 +17,7 @@ from testudo.tasks.task import Task, working_precision
 class Wrapped(Model):
     """Holds a module, normalises its input, and names its outputs by task; see :func:`wrap`."""
 
-    body: ClassVar[str] = "module"  # what a fast copy may rewrite and run in lower precision
+    bodies: ClassVar[tuple[str, ...]] = ("module",)  # what a fast copy may rewrite and run in lower precision
 
     def __init__(self, module: nn.Module, tasks: Sequence[Task], normalise: Normalise | None) -> None:
         super().__init__()

@@ -74,8 +74,13 @@ def looks(study: Study) -> dict[str, Look]:
 
 
 def curves(results: Results, task: str) -> list[Panel]:
-    """A panel per kind of attack on ``task``; for tasks other than the target only the strongest kinds."""
+    """A panel per kind of attack on ``task``; for tasks other than the target only the strongest kinds.
+
+    None where there is a single eps, which makes no curve.
+    """
     attacks = results.on(task)
+    if len({(attack.norm, attack.eps) for attack in attacks}) == 1:
+        return []
     if task != results.study.target:
         attacks = results.headline(task)
     return [_panel(results, task, kind) for kind in kinds_of(attacks)]

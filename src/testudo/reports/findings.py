@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from testudo.reports import wording
 from testudo.reports.results import Attack, Results
+from testudo.reports.study import Group
 from testudo.reports.study_tables import aim_of
 
 Verdict = Literal["better", "worse", "open"]
@@ -43,16 +44,17 @@ def verdict(row: Mapping[str, Any], higher_is_better: bool) -> Verdict:
 
 def findings(results: Results) -> list[Finding]:
     """The study's results on its target: every variant, then every pair, then attacks on several tasks."""
-    found = [_variants(results)]
-    found += [_pair(results, group.name, other.name) for group, other in results.study.pairs]
+    target = results.study.target
+    others = [task for group in results.study.groups if target not in group.tasks for task in group.tasks]
+    found = [_variants(results, task) for task in dict.fromkeys([target, *others])]
+    found += [_pair(results, group, other) for group, other in results.study.pairs]
     return [finding for finding in (*found, _joint(results)) if finding and finding.sentences]
 
 
-def _variants(results: Results) -> Finding:
-    """Clean and robust metric of each group."""
-    target = results.study.target
+def _variants(results: Results, target: str) -> Finding:
+    """Clean and robust metric of each group on a task."""
     clean, strongest = results.clean(), results.strongest(target)
-    metric = wording.METRICS.get(results.metric(target), results.metric(target)).replace(" (%)", "")
+    metric = wording.noun(results.metric(target))
     sentences = []
     if strongest:
         sentences.append(
@@ -70,15 +72,20 @@ def _variants(results: Results) -> Finding:
     return Finding(f"{target}: {metric} of every variant", tuple(sentences))
 
 
-def _pair(results: Results, group: str, other: str) -> Finding:
-    """One group against its counterpart: clean, under the strongest attack, and over all attacks."""
-    target, sentences, last = results.study.target, [], None
+def _pair(results: Results, first: Group, second: Group) -> Finding:
+    """One group against its counterpart: clean, under the strongest attack, and over all attacks.
+
+    On the target, or where they do not share it, on the first task they do.
+    """
+    group, other, sentences, last = first.name, second.name, [], None
+    shared = [task for task in results.study.tasks if task in first.tasks and task in second.tasks]
+    target = shared[0] if shared else results.study.target
     for attack in (results.clean(), results.strongest(target)):
         row = results.difference(group, target, attack) if attack else None
         if attack and row:
             last = verdict(row, results.higher_is_better(target))
             sentences.append(_told(results, attack, row, last))
-    counted = _count(results, group, results.on(target))
+    counted = _count(results, group, target)
     if counted:
         sentences.append(counted)
     place = "under the strongest attack" if results.strongest(target) else "on clean images"
@@ -107,10 +114,9 @@ def _per_seed(row: Mapping[str, Any]) -> str:
     return f" ({wording.counted(len(row['p_values']), 'pair')} of seeds)" if len(row["p_values"]) > 1 else ""
 
 
-def _count(results: Results, group: str, attacks: Iterable[Attack]) -> str:
-    """In how many of the attacks on the target the interval tells the pair apart, and which way."""
-    target = results.study.target
-    rows = [row for attack in attacks if (row := results.difference(group, target, attack))]
+def _count(results: Results, group: str, target: str) -> str:
+    """In how many of the attacks on a task the interval tells the pair apart, and which way."""
+    rows = [row for attack in results.on(target) if (row := results.difference(group, target, attack))]
     if len(rows) < 2:
         return ""
     said = [verdict(row, results.higher_is_better(target)) for row in rows]
@@ -121,29 +127,36 @@ def _count(results: Results, group: str, attacks: Iterable[Attack]) -> str:
 
 
 def _joint(results: Results) -> Finding | None:
-    """Which objective does most harm to all tasks at once, for the strongest kind of attack."""
+    """Which attack does most harm to all tasks at once, in the ball of the strongest one on the target."""
     strongest = results.strongest(results.study.target)
     if strongest is None:
         return None
-    alike = [a for a in results.attacks if (*a.kind, a.eps) == (*strongest.kind, strongest.eps)]
-    sentences = []
-    for group in results.study.groups:
-        told = {a: results.value(group.name, "delta_wor", a) for a in alike}
-        known = {a: row for a, row in told.items() if row}
-        if len(group.tasks) > 1 and len(known) > 1:
-            lowest = min(known, key=lambda a: known[a]["value"])
-            mean = results.value(group.name, "delta_mtl", lowest)
-            aim = results.aim(group.name, lowest)
-            on = (
-                f"{aim[0]} alone"
-                if len(aim) == 1
-                else f"{' + '.join(aim)} (balance: {results.balance(group.name, lowest)})"
-            )
-            sentences.append(
-                f"{group.name}: of {len(known)} objectives, {on} does most harm to the least degraded task, "
-                f"Δ_Wor {_estimate(known[lowest])}" + (f", with Δ_MTL {_estimate(mean)} on average." if mean else ".")
-            )
-    return Finding(f"Attacking several tasks at once ({strongest})", tuple(sentences))
+    alike = [a for a in results.joint() if (a.norm, a.eps) == (strongest.norm, strongest.eps)]
+    said = (_harm(results, group, alike) for group in results.study.groups if len(group.tasks) > 1)
+    ball = str(strongest).partition(", ")[2]
+    return Finding(f"Attacking several tasks at once ({ball})", tuple(sentence for sentence in said if sentence))
+
+
+def _harm(results: Results, group: Group, attacks: Sequence[Attack]) -> str:
+    """Which of the attacks leaves no task of a group unharmed, and what bounds it."""
+    known = {a: row for a in attacks if (row := results.value(group.name, "delta_wor", a))}
+    if len(known) < 2:
+        return ""
+    lowest = min(known, key=lambda a: known[a]["value"])
+    mean, aim = results.value(group.name, "delta_mtl", lowest), results.aim(group.name, lowest)
+    balance = f" with balance {results.balance(group.name, lowest)}" if len(aim) > 1 else " alone"
+    average = f", with Δ_MTL {_estimate(mean)} on average" if mean else ""
+    said = (
+        f"{group.name}: of {len(known)} attacks, {lowest.method} on {' + '.join(aim)}{balance} does most harm to the "
+        f"least degraded task, Δ_Wor {_estimate(known[lowest])}{average}."
+    )
+    ceiling = results.ceiling(group.name, attacks)
+    if ceiling is None:
+        return said
+    return (
+        f"{said} By attacks on each task alone the least hurt of them changes by "
+        f"{wording.with_unit('delta_wor', ceiling)}: one on all tasks can hardly do more to every one."
+    )
 
 
 def _estimate(row: Mapping[str, Any]) -> str:

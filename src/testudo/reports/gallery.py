@@ -28,6 +28,14 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Row:
+    """One dense task's maps as data URIs, each by what it is."""
+
+    task: str
+    pictures: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Card:
     """One example for the template: three pictures as data URIs, and what they are."""
 
@@ -42,12 +50,13 @@ class Card:
     norms: str
     small: bool
     lines: tuple[Line, ...]
+    maps: tuple[Row, ...]
 
 
 def cards(gallery: Gallery) -> list[Card]:
     """A card for every example of the gallery."""
     parts = zip(gallery.images, gallery.adversarial, gallery.meta, strict=True)
-    return [_card(np.asarray(clean, float), np.asarray(hit, float), meta) for clean, hit, meta in parts]
+    return [_card(np.asarray(clean, float), np.asarray(hit, float), meta, gallery.maps) for clean, hit, meta in parts]
 
 
 def amplification(noise: NDArray[np.floating]) -> int:
@@ -69,7 +78,9 @@ def png(image: NDArray[np.floating]) -> str:
     return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
-def _card(clean: NDArray[np.floating], hit: NDArray[np.floating], meta: Mapping[str, Any]) -> Card:
+def _card(
+    clean: NDArray[np.floating], hit: NDArray[np.floating], meta: Mapping[str, Any], maps: NDArray[np.uint8]
+) -> Card:
     noise = hit - clean
     factor = amplification(noise)
     lines = tuple(
@@ -88,7 +99,13 @@ def _card(clean: NDArray[np.floating], hit: NDArray[np.floating], meta: Mapping[
         norms=f"L∞ {wording.radius(float(meta['linf']))}, L2 {float(meta['l2']):.2f}",
         small=clean.shape[-1] <= 64,
         lines=lines,
+        maps=tuple(_row(row, maps) for row in meta.get("task maps", ())),
     )
+
+
+def _row(told: Mapping[str, Any], maps: NDArray[np.uint8]) -> Row:
+    found = {name: np.moveaxis(maps[told[name]], -1, 0) / 255 for name in ("truth", "before", "after")}
+    return Row(told["task"], tuple((name, png(picture)) for name, picture in found.items()))
 
 
 def _changed(before: str, after: str) -> bool:

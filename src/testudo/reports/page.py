@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import polars as pl
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
@@ -25,56 +24,66 @@ from testudo.reports.study_tables import aim_of, full_table, main_table, objecti
 LABELS = {"python": "Python", "torch": "PyTorch", "testudo": "testudo", "git": "git commit", "cpu": "CPU", "gpu": "GPU"}
 
 
-def build_page(
-    folder: Path | str,
-    study: Study | Mapping[str, Any],
-    summary: pl.DataFrame,
-    comparisons: pl.DataFrame,
-    gallery: Gallery | None = None,
-) -> Path:
+class Part(NamedTuple):
+    """A study on the page, and the examples to show of it (see :func:`testudo.reports.study.read_gallery`)."""
+
+    results: Results
+    gallery: Gallery | None = None
+
+
+def build_page(folder: Path | str, parts: Sequence[Part]) -> Path:
     """Write ``report.html`` into a study folder, whole or not at all.
 
     Args:
         folder: where the page goes.
-        study: the study, or study.json's contents.
-        summary: ``testudo.evaluation.summarise.summarise`` of its rows, by group.
-        comparisons: ``testudo.evaluation.significance.comparisons`` of its rows.
-        gallery: examples to show, see :func:`testudo.reports.study.read_gallery`.
+        parts: the study, and those shown with it.
 
     Returns:
         The path of the page.
 
     Raises:
-        TestudoError: study.json or a frame lacks a part.
+        TestudoError: it cannot be written.
     """
-    results = Results(Study.of(study), summary, comparisons)
     path = Path(folder) / "report.html"
-    write_atomic(path, render(results, gallery))
+    write_atomic(path, render(parts))
     return path
 
 
-def render(results: Results, gallery: Gallery | None = None) -> str:
+def render(parts: Sequence[Part]) -> str:
     """The page as HTML."""
-    study, joint = results.study, objectives_table(results)
-    template = _environment().from_string(_text("page.html.j2"))
-    page = template.render(
-        study=study,
-        style=Markup(_text("page.css")),
-        findings=findings(results),
-        main=Markup(main_table(results).html()),
-        figures=_figures(results),
-        legend=[(name, Markup(swatch(look))) for name, look in looks(study).items()],
-        cards=cards(gallery) if gallery else [],
-        objectives=Markup(joint.html()) if joint else "",
-        everything=Markup(full_table(results).html()),
-        data=_data(study),
-        environment=[(LABELS.get(k, k.replace("_", " ")), v) for k, v in study.environment.items()],
-        duration=_duration(study.minutes),
-        created=_date(study.created),
-        seeds=wording.counted(max(len(group.runs) for group in study.groups), "seed"),
-        described=_described(results),
+    first = parts[0].results.study
+    page = (
+        _environment()
+        .from_string(_text("page.html.j2"))
+        .render(
+            study=first,
+            style=Markup(_text("page.css")),
+            parts=[_shown(part, f"part-{number}-" if number else "") for number, part in enumerate(parts)],
+            environment=[(LABELS.get(k, k.replace("_", " ")), v) for k, v in first.environment.items()],
+            duration=_duration(first.minutes),
+            created=_date(first.created),
+        )
     )
     return re.sub(r"Δ_(MTL|Wor)", r"Δ<sub>\1</sub>", page)
+
+
+def _shown(part: Part, prefix: str) -> dict[str, Any]:
+    """All that the template shows of a study; ``prefix`` keeps its headings' names apart from other parts'."""
+    results, study, joint = part.results, part.results.study, objectives_table(part.results)
+    return {
+        "prefix": prefix,
+        "study": study,
+        "findings": findings(results),
+        "main": Markup(main_table(results).html()),
+        "figures": _figures(results),
+        "legend": [(name, Markup(swatch(look))) for name, look in looks(study).items()],
+        "cards": cards(part.gallery) if part.gallery else [],
+        "objectives": Markup(joint.html()) if joint else "",
+        "everything": Markup(full_table(results).html()),
+        "data": _data(study),
+        "seeds": wording.counted(max(len(group.runs) for group in study.groups), "seed"),
+        "described": _described(results),
+    }
 
 
 def _environment() -> Environment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Study:
         data: name, note, fingerprint, and the number of examples in train, val and test.
         environment: what it ran on, by name.
         minutes, created: how long it took, and when (ISO 8601).
+        also: folders within its own whose studies are shown on the same page.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Study:
     environment: Mapping[str, Any]
     minutes: float
     created: str
+    also: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, told: Study | Mapping[str, Any]) -> Study:
@@ -70,6 +72,9 @@ class Study:
         for group in groups:
             if group.counterpart is not None and group.counterpart not in names:
                 raise unknown("group", group.counterpart, names)
+        for name in told.get("also", ()):
+            if name != Path(name).name or name == "..":
+                raise TestudoError(f"study.json: 'also' names folders within its own, got {name!r}")
         return cls(
             told["name"],
             told["title"],
@@ -80,6 +85,7 @@ class Study:
             told["environment"],
             float(told["minutes"]),
             told["created"],
+            tuple(told.get("also", ())),
         )
 
     def group(self, name: str) -> Group:
@@ -112,12 +118,15 @@ class Gallery:
     Args:
         images: (k, C, H, W) floats in [0, 1], clean.
         adversarial: the same, attacked.
-        meta: per image its group, run, example, attack, task lines (task, truth, before, after), linf, l2.
+        meta: per image its group, run, example, attack, task lines (task, truth, before, after), linf, l2; and task
+            maps: for each dense task the same three as numbers of ``maps``.
+        maps: (m, H, W, 3) bytes, dense labels and predictions in colours.
     """
 
     images: NDArray[np.floating]
     adversarial: NDArray[np.floating]
     meta: tuple[Mapping[str, Any], ...]
+    maps: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8))
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape != self.adversarial.shape or len(self.meta) != len(self.images):
@@ -129,6 +138,9 @@ class Gallery:
             for part in ("group", "run", "example", "attack", "task lines", "linf", "l2"):
                 if part not in told:
                     raise TestudoError(f"the description of a gallery image lacks {part!r}")
+            for row in told.get("task maps", ()):
+                if not all(0 <= row[side] < len(self.maps) for side in ("truth", "before", "after")):
+                    raise TestudoError(f"a gallery of {len(self.maps)} maps is asked for {dict(row)}")
 
 
 def read_study(folder: Path | str) -> Study:
@@ -154,6 +166,7 @@ def read_gallery(folder: Path | str) -> Gallery | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             meta = json.loads(str(held["meta"]))
-            return Gallery(held["images"], held["adversarial"], tuple(meta))
+            maps = {"maps": held["maps"]} if "maps" in held else {}
+            return Gallery(held["images"], held["adversarial"], tuple(meta), **maps)
     except (KeyError, OSError, EOFError, ValueError, zipfile.BadZipFile) as mistake:
         raise TestudoError(f"{path} is not a readable gallery: {one_line(mistake)}") from mistake

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from testudo.reports import wording
@@ -29,7 +30,12 @@ def main_table(results: Results) -> Table:
         used = [clean] if clean else []
         used += [own.get((*attack.kind, attack.eps), attack) for attack in attacked]
         sections.append(_task_section(results, task, used))
-    return Table(f"Clean and robust {results.metric(target)}", _how(results), tuple(columns), tuple(sections))
+    return Table(
+        f"Clean and robust {wording.noun(results.metric(target))}",
+        _how(results),
+        tuple(columns),
+        tuple(sections),
+    )
 
 
 def _how(results: Results) -> str:
@@ -112,11 +118,9 @@ def _difference_cell(row: dict[str, Any]) -> Cell:
 def objectives_table(results: Results) -> Table | None:
     """What attacks on several tasks at once do to every task; None where the study has none.
 
-    For the kind of attack that is strongest on the target in each norm, at every eps: each objective of
-    each group that does several tasks.
+    For the attacks of :meth:`Results.joint`: each objective of each group that does several tasks.
     """
-    kinds = {(*attack.kind, attack.eps) for attack in results.headline(results.study.target)}
-    attacks = [attack for attack in results.attacks if (*attack.kind, attack.eps) in kinds or attack.clean]
+    attacks = results.joint()
     groups = [group for group in results.study.groups if len(group.tasks) > 1]
     joint = any(len(results.aim(group.name, attack)) > 1 for group in groups for attack in attacks)
     if not joint:
@@ -140,30 +144,38 @@ def _objective_row(results: Results, group: Group, attack: Attack, tasks: list[s
     values = [results.value(group.name, task, attack) for task in (*tasks, "delta_mtl", "delta_wor")]
     if not any(values):
         return None
+    changes = [results.change(group.name, task, attack) for task in tasks]
     aim = results.aim(group.name, attack)
     joint = (f"on {' + '.join(aim)}", f"balance: {results.balance(group.name, attack)}")
     notes = joint if len(aim) > 1 else (f"on {aim[0]} alone",) if aim else ()
     head = Cell("no attack") if attack.clean else Cell(str(attack), notes)
-    return Row(head, tuple(_value_cell(row) for row in values))
+    cells = [_value_cell(row) for row in values]
+    for place, change in enumerate(changes):
+        if change is not None:
+            told = f"Δ {wording.number('delta_mtl', change)}\N{NO-BREAK SPACE}%"
+            cells[place] = replace(cells[place], notes=(*cells[place].notes, told))
+    return Row(head, tuple(cells))
 
 
 def full_table(results: Results) -> Table:
-    """Every number of the study: one line per group, task and attack, then the spread over seeds."""
+    """Every number of the study: one line per group, task, metric and attack, then the spread over seeds."""
     heads = ("attack", "value", "95 % interval", "spread over seeds", "n", "seeds")
     sections = []
     for group in results.study.groups:
         for task in (*results.study.tasks, "delta_mtl", "delta_wor"):
-            rows = [row for attack in results.attacks if (row := _full_row(results, group, task, attack))]
-            label = wording.METRICS.get(task) or f"{task}, {wording.METRICS.get(m := results.metric(task), m)}"
-            if rows:
+            lines: dict[str, list[Row]] = {}  # by metric
+            for attack in results.attacks:
+                first = results.value(group.name, task, attack)
+                for row in [*([first] if first else []), *results.further(group.name, task, attack)]:
+                    lines.setdefault(row["metric"], []).append(_full_row(attack, row))
+            for metric, rows in lines.items():
+                words = wording.METRICS.get(metric, metric)
+                label = words if metric == task else f"{task}, {words}"
                 sections.append(Section(f"{group.name}: {label}", tuple(rows)))
     return Table("Every number", "", tuple(Cell(head) for head in heads), tuple(sections))
 
 
-def _full_row(results: Results, group: Group, task: str, attack: Attack) -> Row | None:
-    row = results.value(group.name, task, attack)
-    if row is None:
-        return None
+def _full_row(attack: Attack, row: dict[str, Any]) -> Row:
     metric, spread = row["metric"], row["spread"]
     head = Cell(attack.name, () if attack.clean else (f"{attack}; {row['objective']}",))
     texts = (

@@ -24,16 +24,33 @@ METRICS = {
     "auroc": "AUROC",
     "error": "mean absolute error",
     "miou": "mIoU (%)",
+    "pixel_accuracy": "pixel accuracy (%)",
+    "l1": "L1 error",
     "aerr": "aErr",
+    "relative": "relative error",
+    "delta125": "δ < 1.25 (%)",
     "mdist": "mDist (°)",
+    "median": "median angle (°)",
+    "within11": "within 11.25° (%)",
+    "within22": "within 22.5° (%)",
+    "within30": "within 30° (%)",
     "delta_mtl": "Δ_MTL (%)",
     "delta_wor": "Δ_Wor (%)",
 }
-_PERCENT = ("accuracy", "miou", "delta_mtl", "delta_wor")
+_PERCENT = frozenset(metric for metric, words in METRICS.items() if words.endswith("(%)"))
+
+
+def noun(metric: str) -> str:
+    """A metric's name without its unit.
+
+    >>> noun("miou"), noun("mdist"), noun("mine")
+    ('mIoU', 'mDist', 'mine')
+    """
+    return METRICS.get(metric, metric).partition(" (")[0]
 
 
 def scaled(metric: str, value: float) -> float:
-    """``value`` in the unit it is shown in: percent for accuracy, mIoU and Delta, else as it is."""
+    """``value`` in the unit it is shown in: percent for shares and Delta, else as it is."""
     return 100 * value if metric in _PERCENT else value
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from testudo.data.batch import Batch
 from testudo.evaluation.evaluate import Evaluation
@@ -16,50 +19,82 @@ from testudo.files import write_atomic
 from testudo.models.fast import Fast
 from testudo.run import Run
 from testudo.studies.study import Study
+from testudo.tasks.dense import DenseTask
+from testudo.tasks.paint import painted
 from testudo.tensors import norms
 
-SHOWN = 4  # examples: the first of the test split, so that nobody chose them
+SIDES = ("truth", "before", "after")
 
 
 def write_gallery(study: Study, folder: Path, path: Path) -> None:
     """Attack the first test examples with each variant's first run and save images and predictions as ``.npz``."""
-    clean, attacked, meta = [], [], []
+    shown: list[tuple[Tensor, Tensor, dict[str, Any]]] = []
+    maps: list[NDArray[np.uint8]] = []
     for variant in study.variants():
         run = Run(folder / f"{variant.recipe.name}-s{study.seeds[0]}")
         model = Evaluation().target(run.model())
         examples = run.recipe.data.load("test")
-        batch = examples.batch(range(min(SHOWN, len(examples))))
+        batch = examples.batch(range(min(study.shown, len(examples))))
+        columns = []
         for name in study.gallery(variant):
             images = variant.recipe.suite[name](model, batch).images
-            clean.append(batch.images)
-            attacked.append(images)
-            meta += _captions(model, batch, images, {"group": variant.name, "run": run.folder.name, "attack": name})
+            said = _Said(model, batch, images)
+            told = said.captions({"group": variant.name, "run": run.folder.name, "attack": name}, len(maps))
+            columns.append(zip(batch.images, images, told, strict=True))
+            maps += said.maps()
+        shown += [card for row in zip(*columns, strict=True) for card in row]  # the attacks on an example side by side
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
-        images=torch.cat(clean).numpy(),
-        adversarial=torch.cat(attacked).numpy(),
-        meta=np.array(json.dumps(meta)),
+        images=np.stack([clean.numpy() for clean, _, _ in shown]),
+        adversarial=np.stack([hit.numpy() for _, hit, _ in shown]),
+        meta=np.array(json.dumps([told for _, _, told in shown])),
+        maps=np.stack(maps) if maps else np.zeros((0, 1, 1, 3), np.uint8),
     )
     write_atomic(path, buffer.getvalue())
 
 
-def _captions(model: Fast, batch: Batch, images: torch.Tensor, shared: dict[str, str]) -> list[dict[str, Any]]:
-    tasks = {name: task for name, task in model.tasks.items() if name in batch.targets}
-    with torch.no_grad():
-        before, after = model.exact(batch.images), model.exact(images)
-    said = {n: (t.describe(before[n]), t.describe(after[n]), t.tell(batch.targets[n])) for n, t in tasks.items()}
-    size = {"linf": norms(images - batch.images, torch.inf), "l2": norms(images - batch.images, 2)}
-    return [
-        {
-            **shared,
-            "example": int(batch.ids[row]),
-            "linf": float(size["linf"][row]),
-            "l2": float(size["l2"][row]),
-            "task lines": [
-                {"task": name, "before": said[name][0][row], "after": said[name][1][row], "truth": said[name][2][row]}
-                for name in tasks
-            ],
+class _Said:
+    """What a model says of images and of attacked ones, in words and, for dense tasks, in colours."""
+
+    def __init__(self, model: Fast, batch: Batch, images: Tensor) -> None:
+        self.batch, self.images = batch, images
+        self.tasks = {name: task for name, task in model.tasks.items() if name in batch.targets}
+        self.dense = {name: task for name, task in self.tasks.items() if isinstance(task, DenseTask)}
+        with torch.no_grad():
+            self.before, self.after = model.exact(batch.images), model.exact(images)
+
+    def captions(self, shared: dict[str, str], first: int) -> list[dict[str, Any]]:
+        """Of each image; its maps count from ``first`` on, in the order of :meth:`maps`."""
+        targets = self.batch.targets
+        words = {
+            name: (task.tell(targets[name]), task.describe(self.before[name]), task.describe(self.after[name]))
+            for name, task in self.tasks.items()
+            if not task.dense
         }
-        for row in range(len(batch))
-    ]
+        moved = self.images - self.batch.images
+        size = {"linf": norms(moved, torch.inf), "l2": norms(moved, 2)}
+        numbers = itertools.count(first)
+        return [
+            {
+                **shared,
+                "example": int(self.batch.ids[row]),
+                **{norm: float(values[row]) for norm, values in size.items()},
+                "task lines": [
+                    {"task": name, **{side: said[row] for side, said in zip(SIDES, each, strict=True)}}
+                    for name, each in words.items()
+                ],
+                "task maps": [{"task": name, **{side: next(numbers) for side in SIDES}} for name in self.dense],
+            }
+            for row in range(len(self.batch))
+        ]
+
+    def maps(self) -> list[NDArray[np.uint8]]:
+        """(H, W, 3) of each image and dense task: the truth, the prediction before and after."""
+        found = []
+        for row in range(len(self.batch)):
+            for name, task in self.dense.items():
+                said = [task.as_label(each[name][row : row + 1])[0] for each in (self.before, self.after)]
+                shown = painted(task, [self.batch.targets[name][row], *said])
+                found += [np.round(255 * picture).astype(np.uint8) for picture in shown]
+        return found

@@ -16,7 +16,7 @@ from testudo.evaluation.significance import comparisons
 from testudo.evaluation.summarise import summarise
 from testudo.files import write_atomic
 from testudo.registry import DATA
-from testudo.reports.page import build_page
+from testudo.reports.page import Part, build_page
 from testudo.reports.results import Results
 from testudo.reports.study import read_gallery, read_study
 from testudo.reports.study_tables import main_table
@@ -26,10 +26,12 @@ ROWS, FACTS, GALLERY, TABLE = "rows.parquet", "study.json", "gallery.npz", "tabl
 
 
 def collect(study: Any, folder: Path, minutes: float) -> None:
-    """Write the rows of all runs, study.json and gallery.npz of a study whose runs are done."""
+    """Write the rows of all runs, study.json and gallery.npz of a study whose runs are done, and of its parts."""
     from testudo.run import Run  # here, so that a page can be made again from its rows without torch
     from testudo.studies.gallery import write_gallery
 
+    for part, other in study.also.items():
+        collect(other, folder / part, minutes)
     rows = [Run(folder / name).rows({"clean": None, **recipe.suite}) for name, (_, recipe) in study.runs().items()]
     write_atomic(folder / ROWS, sealed(pl.concat(rows)))
     write_gallery(study, folder, folder / GALLERY)
@@ -57,25 +59,34 @@ def collect(study: Any, folder: Path, minutes: float) -> None:
             **first.facts["counts"],
         },
         "environment": first.facts["environment"],
+        "also": list(study.also),
         "minutes": minutes,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_atomic(folder / FACTS, json.dumps(told, indent=1))
 
 
-def tell(folder: Path) -> tuple[Path, Table]:
-    """The page of a study folder, made from its rows, and the main table for the terminal (and in table.md).
+def tell(folder: Path) -> tuple[Path, list[Table]]:
+    """The page of a study folder, made from its rows, and the main tables for the terminal (and in table.md).
 
     Raises:
         TestudoError: the folder holds no finished study, or its files are damaged.
     """
+    parts = _parts(folder)
+    page = build_page(folder, parts)
+    tables = [main_table(part.results) for part in parts]
+    titles = [part.results.study.title for part in parts]
+    told = [f"# {title}\n\n{t.caption}\n\n{t.markdown()}\n" for title, t in zip(titles, tables, strict=True)]
+    write_atomic(folder / TABLE, "\n".join(told))
+    return page, tables
+
+
+def _parts(folder: Path) -> list[Part]:
+    """A study as it lies in its folder, and those shown with it."""
     facts = read_study(folder)
     rows = read_rows(folder / ROWS)
     groups: list[Mapping[str, Any]] = [vars(group) for group in facts.groups]
     summary = summarise(rows, {run: group.name for group in facts.groups for run in group.runs})
     compared = comparisons(rows, groups)
-    table = main_table(Results(facts, summary, compared))
-    gallery = read_gallery(folder)
-    page = build_page(folder, facts, summary, compared, gallery)
-    write_atomic(folder / TABLE, f"# {facts.title}\n\n{table.caption}\n\n{table.markdown()}\n")
-    return page, table
+    own = Part(Results(facts, summary, compared), read_gallery(folder))
+    return [own, *(part for name in facts.also for part in _parts(folder / name))]

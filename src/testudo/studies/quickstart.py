@@ -23,6 +23,7 @@ from testudo.models.encoder import Encoder
 from testudo.models.resnet import PreActResNet18, ResNet18
 from testudo.recipe import Recipe
 from testudo.reports.wording import radius
+from testudo.studies.joint import Joint
 from testudo.studies.study import Study, Variant
 from testudo.training.methods.base import Method
 from testudo.training.methods.madry import Madry
@@ -56,6 +57,7 @@ class Quickstart(Study):
         adversarial_epochs: see ``epochs``.
         auxiliary_weight: lambda of every auxiliary task's loss, in training.
         batch_size, lr, augment, precision, workers: see :class:`~testudo.training.trainer.Trainer`.
+        rooms: the dense half, run along and shown on the same page; none: left out.
     """
 
     data: DataSet = Digits(size=8)
@@ -73,6 +75,7 @@ class Quickstart(Study):
     augment: Augment = Augment()
     precision: Literal["auto", "float32", "bf16"] = "float32"
     workers: int = 0
+    rooms: Joint | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,9 +84,9 @@ class Quickstart(Study):
 
     @classmethod
     def on(cls, data: DataSet) -> Self:
-        """Digits as by default; other images with a ResNet-18, radii up to 8/255, crops and flips, in bf16."""
+        """Digits as by default, with the rooms; other images with a ResNet-18, radii up to 8/255, crops and flips."""
         if isinstance(data, Digits):
-            return cls(data=data)
+            return cls(data=data, rooms=Joint())
         return cls(
             data=data,
             model=ResNet18(),
@@ -108,6 +111,11 @@ class Quickstart(Study):
                 "add a column to the manifest, or a derived task"
             )
         return names
+
+    @property
+    def also(self) -> dict[str, Study]:
+        """The rooms."""
+        return {} if self.rooms is None else {"rooms": self.rooms}
 
     @property
     def title(self) -> str:

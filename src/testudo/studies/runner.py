@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -82,7 +83,7 @@ class Runner:
             TestudoError: a job failed, after the others have ended.
             KeyboardInterrupt: after the workers have saved.
         """
-        recipes = {name: recipe for name, (_, recipe) in study.runs().items()}
+        recipes = study.every_run()
         jobs = {name: Job(dump(recipe), folder / name) for name, recipe in recipes.items()}
         cores = os.cpu_count() or 1
         workers = min(self.workers or cores, len(jobs))
@@ -176,9 +177,14 @@ class _Meter:
         sizes = {}
         for recipe in recipes.values():
             key = repr(recipe.data)
-            sizes[key] = sizes.get(key) or (len(recipe.data.load("train")), len(recipe.data.load("test")))
+            if key not in sizes:
+                train, test = recipe.data.load("train"), recipe.data.load("test")
+                sizes[key] = (len(train), len(test)), math.prod(test.size)
         self._jobs, self._recipes, self._report = jobs, recipes, report
-        self._costs = {name: job.passes(recipes[name], *sizes[repr(recipes[name].data)]) for name, job in jobs.items()}
+        self._costs = {}
+        for name, job in jobs.items():
+            counts, pixels = sizes[repr(recipes[name].data)]
+            self._costs[name] = tuple(pixels * count for count in job.passes(recipes[name], *counts))
 
     def tick(self) -> None:
         """Report once."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 from testudo.data.dataset import DataSet
 from testudo.errors import TestudoError
@@ -39,6 +39,8 @@ class Study(ABC):
 
     seeds: tuple[int, ...] = (0, 1)
 
+    shown: ClassVar[int] = 4  # test examples in pictures: the first ones, so that nobody chose them
+
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise TestudoError(f"seeds must be different numbers of at least 0, at least one, got {self.seeds}")
@@ -58,6 +60,11 @@ class Study(ABC):
     def intro(self) -> Sequence[str]:
         """Paragraphs that say what is asked and how it is answered."""
 
+    @property
+    def also(self) -> Mapping[str, Study]:
+        """Studies that are run with this one and shown on its page, by their folder's name within its own."""
+        return {}
+
     @abstractmethod
     def variants(self) -> tuple[Variant, ...]:
         """The lines of the table."""
@@ -76,3 +83,10 @@ class Study(ABC):
             for variant in self.variants()
             for seed in self.seeds
         }
+
+    def every_run(self) -> dict[str, Recipe]:
+        """The recipes of its own runs and of those of :attr:`also`, by their folder's path within its own."""
+        found = {name: recipe for name, (_, recipe) in self.runs().items()}
+        for part, study in self.also.items():
+            found |= {f"{part}/{name}": recipe for name, recipe in study.every_run().items()}
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from torchmetrics import Metric
 
 from testudo.errors import TestudoError
 from testudo.tasks.classification import ranked
-from testudo.tasks.dense import DenseTask, Summed
+from testudo.tasks.dense import DenseTask, Summed, mean, totals
 
 _TOLD = 4  # classes named to people
 
@@ -23,24 +24,34 @@ class Segmentation(DenseTask):
 
     The loss of an example is the mean cross-entropy over its known pixels. The metric ``miou`` is the mean over
     classes of intersection over union, from one confusion matrix over the data set; the score is that of one image.
-    Either way a class counts where it is in target or prediction, at known pixels (its union is not empty).
+    Either way a class counts where it is in target or prediction, at known pixels (its union is not empty). A further
+    metric from the same matrix is ``pixel_accuracy``, the share of known pixels told right.
 
     Args:
         name: see :class:`testudo.tasks.task.Task`.
         classes: how many classes.
         ignore: the value of unknown pixels.
         labels: the classes' names, for people.
+        class_weights: a weight per class, 0 or more. The loss of an example is then the sum over its known pixels of
+            w_y times the cross-entropy, divided by the sum of w_y, with y a pixel's true class: a weighted mean, as of
+            ``torch.nn.functional.cross_entropy(weight=...)``, but of each example by itself, and 0 where all weights
+            are. Scores and metrics do not know of weights.
 
     >>> task = Segmentation("rooms", classes=2)
     >>> task.loss(torch.zeros(1, 2, 1, 2), torch.tensor([[[0, 255]]]))
     tensor([0.6931])
+    >>> logits, labels = torch.tensor([[0.0, 0.0], [0.0, -1.0986]]).reshape(1, 2, 1, 2), torch.tensor([[[0, 1]]])
+    >>> Segmentation("rooms", classes=2, class_weights=(1.0, 3.0)).loss(logits, labels)  # (log 2 + 3 log 4) / 4
+    tensor([1.2130])
     """
 
     classes: int = 2
     ignore: int = 255
     labels: tuple[str, ...] = ()
+    class_weights: tuple[float, ...] = ()
 
     metric_name: ClassVar[str] = "miou"
+    further: ClassVar[tuple[str, ...]] = ("pixel_accuracy",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,6 +61,8 @@ class Segmentation(DenseTask):
             raise TestudoError(f"task {self.name!r}: ignore must be none of the classes, got {self.ignore}")
         if self.labels and len(self.labels) != self.classes:
             raise TestudoError(f"task {self.name!r}: {len(self.labels)} labels for {self.classes} classes")
+        if self.class_weights:
+            self._check_weights()
 
     @property
     def channels(self) -> int:
@@ -67,9 +80,13 @@ class Segmentation(DenseTask):
 
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(N, classes, H, W) logits, (N, H, W) classes -> (N,) in nats."""
-        logits, target = self.aligned(prediction, target), target.long()
+        logits, target, known = self.aligned(prediction, target), target.long(), self.known(target)
         each = F.cross_entropy(logits, target, reduction="none", ignore_index=self.ignore)
-        return self.mean(each, self.known(target))
+        if not self.class_weights:
+            return mean(each, known)
+        weights = logits.new_tensor(self.class_weights)[torch.where(known, target, 0)]
+        above, below = (totals(x, known)[0] for x in (weights * each, weights))
+        return above / torch.where(below > 0, below, 1)
 
     def record(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(N, classes * classes): pixels by true class, and within that by predicted class."""
@@ -114,6 +131,16 @@ class Segmentation(DenseTask):
     def tell(self, target: Tensor) -> list[str]:
         """The classes with the most known pixels, and their shares."""
         return [self._told(row[self.known(row)].long().bincount(minlength=self.classes)) for row in target]
+
+    def _check_weights(self) -> None:
+        """One finite weight per class, none below 0 and not all 0."""
+        weights, what = self.class_weights, f"task {self.name!r}: class_weights"
+        if len(weights) != self.classes:
+            raise TestudoError(f"{what} must be {self.classes}, one for each class, got {len(weights)}")
+        wrong = [weight for weight in weights if not 0 <= weight < math.inf]
+        if wrong or not any(weights):
+            found = f"{wrong[0]:g}" if wrong else "only zeros"
+            raise TestudoError(f"{what} must be finite, at least 0 and not all 0, got {found}")
 
     def _told(self, counts: Tensor) -> str:
         """Pixels of each class (classes,), in words."""

@@ -28,6 +28,7 @@ class Task(ABC):
     name: str
 
     dense: ClassVar[bool] = False
+    is_image: ClassVar[bool] = False  # the target is the image itself, and changes with it
     metric_name: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
     decision: ClassVar[float | None] = None  # a score on the wrong side of this is a wrong answer; None: there is none
@@ -40,6 +41,11 @@ class Task(ABC):
     @abstractmethod
     def channels(self) -> int:
         """Numbers the head must give per example (dense tasks: per pixel)."""
+
+    @property
+    def further(self) -> tuple[str, ...]:
+        """Metrics beside ``metric_name`` that the same records give, by their names in ``evaluation.metrics``."""
+        return ()
 
     @abstractmethod
     def valid(self, target: Tensor) -> Tensor:
@@ -68,6 +74,16 @@ class Task(ABC):
     @abstractmethod
     def as_label(self, prediction: Tensor) -> Tensor:
         """The target that the prediction would be right about: a label for images that have none."""
+
+    def moved(self, target: Tensor, mirror: Tensor, zoom: Tensor) -> Tensor:
+        """What labels become after their pixels were moved as the image's: by default nothing else.
+
+        Args:
+            target: already moved, pixel by pixel.
+            mirror: (N,) bool, which images were mirrored left and right.
+            zoom: (N,) factors above 0 by which images were enlarged, 2 = twice as large.
+        """
+        return target
 
     def beaten(self, prediction: Tensor, target: Tensor, threshold: float | None = None) -> Tensor:
         """(N,) bool: the score is on the wrong side of ``threshold``, by default of the task's own decision.

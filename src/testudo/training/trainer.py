@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -131,11 +131,12 @@ class _Fit:
     def run(self, examples: Examples, validate: Validate) -> Progress:
         trainer, progress = self.trainer, self.progress
         augment = None if trainer.augment == Augment() else trainer.augment
-        loader = Loader(examples, trainer.batch_size, self.seed, True, augment, trainer.workers)
+        tasks = tuple(self.model.tasks.values())
+        loader = Loader(examples, trainer.batch_size, self.seed, True, augment, trainer.workers, tasks)
         with interruptible() as stop:
             while progress.epoch < trainer.epochs:
                 self.model.train()
-                for batch in loader(progress.epoch, progress.batch):
+                for batch in self._batches(loader):
                     self._batch(batch, (progress.epoch + progress.batch / len(loader)) / trainer.epochs)
                     progress.batch += 1
                     self.journal.step(progress.epoch * len(loader) + progress.batch, trainer.epochs * len(loader))
@@ -147,6 +148,22 @@ class _Fit:
                 if stop():
                     raise Interrupted
         return progress
+
+    def _batches(self, loader: Loader) -> Iterator[Batch]:
+        """The rest of the epoch; where a file cannot be read, what was learnt so far is saved."""
+        try:
+            yield from loader(self.progress.epoch, self.progress.batch)
+        except TestudoError:
+            self._save()
+            raise
+
+    def _saved_on_error(self, validate: Validate) -> dict[str, float]:
+        """The model's scores; where a file cannot be read, the epoch is saved and waits for its validation."""
+        try:
+            return validate(self.model)
+        except TestudoError:
+            self._save()
+            raise
 
     def _rate(self, done: float) -> float:
         """The learning rate of the batch before which ``done`` (0 to 1) of the run is behind us."""
@@ -195,18 +212,19 @@ class _Fit:
 
     def _end_epoch(self, validate: Validate, done: float) -> None:
         progress, trainer = self.progress, self.trainer
-        progress.epoch, progress.batch = progress.epoch + 1, 0
-        record: dict[str, Any] = {"epoch": progress.epoch, "epochs": trainer.epochs, "steps": progress.steps}
+        number = progress.epoch + 1
+        due = number % trainer.validate_every == 0 or number == trainer.epochs
+        found = self._saved_on_error(validate) if due else None  # before the epoch's means are drawn and forgotten
+        record: dict[str, Any] = {"epoch": number, "epochs": trainer.epochs, "steps": progress.steps}
         record["lr"] = self._rate(done)  # not the optimiser's: going on, this session may have had no batch yet
         record["terms"] = progress.means()
-        if progress.epoch % trainer.validate_every == 0 or progress.epoch == trainer.epochs:
-            record["validation"] = validate(self.model)
-            score = record["validation"]["score"]
-            best = progress.best
+        if found is not None:
+            record["validation"], score, best = found, found["score"], progress.best
             record["best"] = best is None or score > best or best != best  # a score that is NaN gives way
             if record["best"]:
                 progress.best = score
                 self.journal.keep_best(self.model, record)
+        progress.epoch, progress.batch = number, 0
         self.journal.end_epoch(progress, record)
         self._save()
         self.journal.write_log(progress)
