@@ -11,8 +11,10 @@ from testudo.data.cityscapes import Cityscapes
 from testudo.data.digits import Digits
 from testudo.data.inspect import check, listing, show
 from testudo.data.manifest import Manifest
+from testudo.data.scenes import Scenes
 from testudo.errors import TestudoError
 from testudo.registry import DATA
+from testudo.tasks.paint import painted
 
 writers = SimpleNamespace(**run_path(str(Path(__file__).with_name("writers.py"))))
 DECLARED = {"breed": "classification", "age": "regression", "seen": "multilabel"}
@@ -104,3 +106,14 @@ def test_the_command_tells_what_it_skips_and_what_it_doubts(tmp_path, said):
     assert any(line.startswith("test: 3 images, 3 x 16 x 32") for line in lines)
     code, _, err = said("data", "check", "digits", "--skip-bad")
     assert (code, err) == (2, "testudo: data set 'digits' cannot skip bad examples; leave out --skip-bad\n")
+
+
+def test_dense_labels_are_shown_beside_their_image(tmp_path):
+    rooms = Scenes(size=(16, 32), rooms=(1, 1, 1), views=1)
+    with Image.open(show(rooms, tmp_path / "sheet.png", count=1)) as sheet:
+        assert sheet.width == round(4 * 1.8 * 120)  # the image, classes, depth, normals
+        colours = np.asarray(sheet.convert("RGB")).reshape(-1, 3)
+    flat = painted(rooms.labelled()[0], [rooms.load("train").batch([0]).targets["segmentation"][0]])[0]
+    shown = {tuple(colour) for colour in np.round(255 * flat).astype(int).reshape(-1, 3).tolist()}
+    assert len(shown) > 1
+    assert shown <= {tuple(colour) for colour in np.unique(colours, axis=0).tolist()}

@@ -8,16 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
+from testudo.data.batch import Batch
 from testudo.data.dataset import DataSet, Examples
 from testudo.data.tally import Tally
 from testudo.errors import TestudoError, one_line
 from testudo.registry import DATA
 from testudo.tasks.classification import Classification, MultiLabel
+from testudo.tasks.dense import DenseTask
+from testudo.tasks.paint import painted
 from testudo.tasks.task import Task
+
+COLUMNS = 8  # of panels on a sheet, at least one example
+SIDE = 1.8  # inches across a panel
 
 
 class Listed(NamedTuple):
@@ -103,28 +111,29 @@ def check(dataset: DataSet) -> Report:
 def show(dataset: DataSet, out: str | Path, split: str = "train", count: int = 25) -> Path:
     """Write ``count`` images, evenly spaced over ``split``, with their labels as one PNG; returns its path.
 
+    Labels are told in words, those of dense tasks in colours beside their image (:mod:`testudo.tasks.paint`).
+
     Raises:
         TestudoError: ``out`` is no .png file or cannot be written, or the data cannot be loaded.
     """
     target = Path(out)
     if target.suffix.lower() != ".png" or count < 1:
         raise TestudoError(f"show writes one or more images to a .png file, got {count} and {str(out)!r}")
-    tasks = dataset.tasks()
     examples = dataset.load(split)
     count = min(count, len(examples))
     batch = examples.batch(torch.arange(count) * len(examples) // count)
-    columns = min(5, len(batch))
-    rows = -(-len(batch) // columns)
-    figure = Figure(figsize=(1.8 * columns, 2.2 * rows), layout="constrained")  # no pyplot: no global state
-    figure.suptitle(f"{type(dataset).__name__} {split}: {len(batch)} of {len(examples):,}")
-    for index in range(len(batch)):
-        axes = figure.add_subplot(rows, columns, index + 1)
-        image = batch.images[index].permute(1, 2, 0).numpy()
-        axes.imshow(image[:, :, 0] if examples.channels == 1 else image, cmap="gray", vmin=0, vmax=1)
-        words = "\n".join(
-            [f"id {int(batch.ids[index])}", *(_words(task, batch.targets[task.name][index]) for task in tasks)]
-        )
-        axes.set_title(words.replace("$", r"\$"), fontsize=7)  # matplotlib reads $ as mathematics
+    panels = [panel for index in range(count) for panel in _panels(dataset.tasks(), batch, index)]
+    width = len(panels) // count  # of an example: its image, and its maps
+    columns = width * max(1, min(count, COLUMNS // width))  # whole examples
+    rows = -(-len(panels) // columns)
+    lines = 1 + max(title.count("\n") for title, _ in panels)
+    height = SIDE * examples.size[0] / examples.size[1] + 0.12 * lines + 0.1
+    figure = Figure(figsize=(SIDE * columns, height * rows + 0.4), layout="constrained")  # no pyplot: no global state
+    figure.suptitle(f"{type(dataset).__name__} {split}: {count} of {len(examples):,}")
+    for place, (title, picture) in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        axes.set_title(title.replace("$", r"\$"), fontsize=7)  # matplotlib reads $ as mathematics
         axes.set_axis_off()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,6 +141,18 @@ def show(dataset: DataSet, out: str | Path, split: str = "train", count: int = 2
     except OSError as error:
         raise TestudoError(f"cannot write {str(target)!r}: {one_line(error)}") from error
     return target
+
+
+def _panels(tasks: tuple[Task, ...], batch: Batch, index: int) -> list[tuple[str, NDArray[np.floating]]]:
+    """An example's image and dense labels, each with its title; the first one's tells the other labels."""
+    targets = {task: batch.targets[task.name][index] for task in tasks}
+    words = [f"id {int(batch.ids[index])}", *(_words(t, x) for t, x in targets.items() if not t.dense)]
+    image = batch.images[index].permute(1, 2, 0).numpy()
+    panels = [("\n".join(words), image[:, :, 0] if image.shape[2] == 1 else image)]
+    for task, target in targets.items():
+        if isinstance(task, DenseTask):
+            panels.append((task.name, painted(task, [target])[0]))
+    return panels
 
 
 def _option(part: dataclasses.Field[object]) -> str:
@@ -174,8 +195,6 @@ def _words(task: Task, target: Tensor) -> str:
         value = task.labels[int(target)] if task.labels else str(int(target))
     elif isinstance(task, MultiLabel):
         value = ", ".join(name for name, flag in zip(task.labels, target.tolist(), strict=True) if flag == 1) or "none"
-    elif task.dense:
-        value = task.tell(target[None])[0]
     else:
         value = ", ".join(f"{number:.4g}" for number in torch.atleast_1d(target).flatten()[:3].tolist())
     return f"{task.name}: {value}"
