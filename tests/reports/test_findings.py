@@ -20,8 +20,8 @@ def with_difference(results, low, high) -> Results:
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
-        (0.01, 0.03, "under the strongest attack: better"),
-        (-0.03, -0.01, "under the strongest attack: worse"),
+        (0.01, 0.03, "under the strongest attack: better, with 2 seeds"),
+        (-0.03, -0.01, "under the strongest attack: worse, with 2 seeds"),
         (-0.01, 0.03, "under the strongest attack: no difference shown"),
         (0.0, 0.03, "under the strongest attack: no difference shown"),
     ],

@@ -19,7 +19,7 @@ from testudo.reports import wording
         ("pixel_accuracy", 0.7005, "70.0"),
         ("relative", 0.1434, "0.143"),
         ("delta125", 0.81249, "81.2"),
-        ("median", 26.04, "26"),
+        ("median", 26.04, "26.0"),
         ("within11", 0.0, "0.0"),
         ("l1", 0.03519, "0.0352"),
         ("error", float("nan"), "–"),

@@ -15,7 +15,16 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for name in ("read_study", "read_rows", "summarise", "comparisons", "Results", "main_table", "read_gallery"):
+    for name in (
+        "read_study",
+        "read_rows",
+        "summarise",
+        "comparisons",
+        "Results",
+        "main_table",
+        "objectives_table",
+        "read_gallery",
+    ):
         monkeypatch.setattr(publish, name, lambda *_: _Told())
     monkeypatch.setattr(publish, "build_page", lambda *_: None)
     monkeypatch.setattr(files.os, "fsync", full)

@@ -89,7 +89,8 @@ def _pair(results: Results, first: Group, second: Group) -> Finding:
     if counted:
         sentences.append(counted)
     place = "under the strongest attack" if results.strongest(target) else "on clean images"
-    badge = f"{place}: {'no difference shown' if last == 'open' else last}" if last else ""
+    seeds = wording.counted(len(first.runs), "seed")
+    badge = f"{place}: {'no difference shown' if last == 'open' else f'{last}, with {seeds}'}" if last else ""
     return Finding(f"{group} against {other}", tuple(sentences), last, badge)
 
 

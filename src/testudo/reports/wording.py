@@ -59,12 +59,14 @@ def number(metric: str, value: float | None) -> str:
 
     >>> number("accuracy", 0.97249), number("delta_mtl", -0.5), number("auroc", 0.5), number("error", 12.345)
     ('97.2', '−50.0', '0.500', '12.3')
+    >>> number("aerr", 55.0), number("aerr", 123.4)
+    ('55.0', '123')
     """
     if value is None or math.isnan(value):
         return "–"
-    shown = {"auroc": ".3f"}.get(metric, "z.3g")
+    shown = {"auroc": ".3f"}.get(metric, "z#.3g")
     text = f"{100 * value:z.1f}" if metric in _PERCENT else f"{value:{shown}}"
-    return text.replace("-", "−")
+    return text.removesuffix(".").replace("-", "−")
 
 
 def signed(metric: str, value: float) -> str:

@@ -19,7 +19,7 @@ from testudo.registry import DATA
 from testudo.reports.page import Part, build_page
 from testudo.reports.results import Results
 from testudo.reports.study import read_gallery, read_study
-from testudo.reports.study_tables import main_table
+from testudo.reports.study_tables import main_table, objectives_table
 from testudo.reports.tables import Table
 
 ROWS, FACTS, GALLERY, TABLE = "rows.parquet", "study.json", "gallery.npz", "table.md"
@@ -67,7 +67,9 @@ def collect(study: Any, folder: Path, minutes: float) -> None:
 
 
 def tell(folder: Path) -> tuple[Path, list[Table]]:
-    """The page of a study folder, made from its rows, and the main tables for the terminal (and in table.md).
+    """The page of a study folder, made from its rows, and the main tables for the terminal.
+
+    ``table.md`` holds those and the tables of attacks on several tasks.
 
     Raises:
         TestudoError: the folder holds no finished study, or its files are damaged.
@@ -75,8 +77,11 @@ def tell(folder: Path) -> tuple[Path, list[Table]]:
     parts = _parts(folder)
     page = build_page(folder, parts)
     tables = [main_table(part.results) for part in parts]
-    titles = [part.results.study.title for part in parts]
-    told = [f"# {title}\n\n{t.caption}\n\n{t.markdown()}\n" for title, t in zip(titles, tables, strict=True)]
+    told = []
+    for part, table in zip(parts, tables, strict=True):
+        joint = objectives_table(part.results)
+        shown = [f"{each.caption}\n\n{each.markdown()}\n" for each in (table, joint) if each]
+        told.append("\n".join([f"# {part.results.study.title}\n", *shown]))
     write_atomic(folder / TABLE, "\n".join(told))
     return page, tables
 
