@@ -114,7 +114,7 @@ def _caption(results: Results, task: str, panels: Sequence[Panel]) -> str:
     n = max(row["n"] for row in rows)
     name = wording.METRICS.get(metric, metric)
     return (
-        f"{name[0].upper()}{name[1:]} of {task} over the size of the perturbation, ε = 0 being the clean images; "
+        f"{name if name[1].isupper() else name.capitalize()} of {task} over the size of the perturbation, ε = 0 being the clean images; "
         f"{wording.counted(len(panels), 'kind')} of attack aimed at {aims}; n = {n:,} test examples per point, "
         "bands are 95 % bootstrap intervals."
     )
