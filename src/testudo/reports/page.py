@@ -113,8 +113,9 @@ def _caption(results: Results, task: str, panels: Sequence[Panel]) -> str:
     rows = [row for g in results.holding(task) for a in attacks if (row := results.value(g, task, a))]
     n = max(row["n"] for row in rows)
     name = wording.METRICS.get(metric, metric)
+    name = name if name[1].isupper() else name.capitalize()
     return (
-        f"{name if name[1].isupper() else name.capitalize()} of {task} over the size of the perturbation, ε = 0 being the clean images; "
+        f"{name} of {task} over the size of the perturbation, ε = 0 being the clean images; "
         f"{wording.counted(len(panels), 'kind')} of attack aimed at {aims}; n = {n:,} test examples per point, "
         "bands are 95 % bootstrap intervals."
     )
