@@ -40,14 +40,14 @@ def stopped(words, folder, stop):
     """Start the study, wait until a run has begun, ``stop`` it; exit code, last words, and who is still there."""
     done = written(folder)
     process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not written(folder) - done:
         if time.monotonic() > deadline or process.poll() is not None:
             break
         time.sleep(0.05)
     team = workers(process.pid)
     stop(process.pid, team)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     deadline = time.monotonic() + 10
     while any(alive(number) for number in team) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -42,7 +42,7 @@ def test_every_kind_of_stop_is_clean_and_the_study_goes_on(file, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
 
 from testudo.data.dataset import DataSet, Examples
 from testudo.data.derived import Derived, Relabel
@@ -57,6 +56,8 @@ class Digits(DataSet):
 
     def read(self, split: str) -> Examples:
         """The scans of ``split``, enlarged."""
+        from sklearn.datasets import load_digits  # a second to import, and most commands need no digits
+
         scans, labels = load_digits(return_X_y=True)
         digit = torch.from_numpy(labels.astype(np.int64))
         test = stratified(digit, TEST, self.seed)
