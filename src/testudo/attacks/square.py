@@ -30,7 +30,8 @@ class Square(Attack):
     Departures: each example has windows of its own (the authors' torch code has one place for all), which reach
     every row and column; they are cut to the image where it is not square; a window in Linf that would change
     nothing has its signs turned; in L2 and L1 the first images' tiles cover the whole image, and in L1 the hills
-    are 5 times what the ball allows before projection, whatever the number of channels (C times, for C channels).
+    are 5 times what the ball allows before projection, whatever the number of channels (C times, for C channels), and
+    fall as they do in L2 (theirs are steeper in L1, by 1 / k^4, and weigh their halves by the 1-norm).
 
     Args:
         threat, objective, keep, seed, samples: see :class:`~testudo.attacks.base.Attack`; ``keep="first"`` saves
