@@ -17,7 +17,8 @@ from testudo.attacks.threat import Linf
 from testudo.balance.minmax import MinMax
 from testudo.data.manifest import Manifest
 from testudo.models.resnet import PreActResNet18
-from testudo.recipe import Recipe, to_toml
+from testudo.recipe import Recipe, dump, to_toml
+from testudo.studies.runner import Job
 from testudo.tensor_file import load
 from testudo.training.methods.madry import Madry
 from testudo.training.methods.mao import Mao
@@ -56,6 +57,13 @@ def write(path, rows):
         table.writeheader()
         table.writerows(rows)
     return str(path)
+
+
+def one_by_one(self, study, folder, report):
+    """The runner of studies without its processes."""
+    for name, made in study.every_run().items():
+        Job(dump(made), folder / name)()
+    report(1.0, "")
 
 
 def recipe(file, method="standard", seed=0, name="tiny", suite=True, **trainer):

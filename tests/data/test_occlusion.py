@@ -97,7 +97,7 @@ def test_it_is_the_definition(height, width, seed):
     draw = torch.Generator().manual_seed(seed)
     nearness = torch.rand(2, 1, height, width, generator=draw, dtype=torch.float64).round(decimals=1)
     nearness[torch.rand(nearness.shape, generator=draw) < 0.2] = torch.nan
-    expected = torch.tensor([by_hand(example[0].tolist()) for example in nearness])[:, None]
+    expected = torch.tensor([by_hand(example[0].tolist()) for example in nearness], dtype=torch.float32)[:, None]
     found = occlusion(nearness)
     torch.testing.assert_close(found.float(), expected, equal_nan=True)
     assert torch.equal(torch.cat([occlusion(part) for part in nearness.split(1)]).nan_to_num(-1), found.nan_to_num(-1))

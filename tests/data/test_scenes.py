@@ -17,7 +17,7 @@ from testudo.data.rooms.raycast import seen
 from testudo.data.rooms.render import render
 from testudo.data.rooms.shading import Lit
 from testudo.data.rooms.views import CLEAR, view
-from testudo.data.scenes import RENDERED, SPLITS, TASKS, Scenes
+from testudo.data.scenes import RENDERED, TASKS, Scenes
 from testudo.errors import TestudoError
 
 SMALL = Scenes(size=(24, 32), rooms=(3, 2, 1), views=2, wanted=TASKS)
@@ -25,7 +25,7 @@ SMALL = Scenes(size=(24, 32), rooms=(3, 2, 1), views=2, wanted=TASKS)
 
 @pytest.fixture(scope="module")
 def loaded():
-    return {split: SMALL.load(split) for split in SPLITS}
+    return {split: SMALL.load(split) for split in Scenes.splits}
 
 
 def same(one, other):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import tiny
 
 from testudo import cli
 from testudo.attacks.siege import Siege
@@ -15,23 +16,16 @@ from testudo.recipe import build, dump
 from testudo.studies.auxiliaries import Auxiliaries
 from testudo.studies.joint import Joint
 from testudo.studies.quickstart import Quickstart
-from testudo.studies.runner import Job, Runner
+from testudo.studies.runner import Runner
 
 ROOMS = Scenes(size=(16, 24), rooms=(2, 1, 2), views=2)
 TINY = {"model": UNet(width=2), "epochs": 1, "batch_size": 2}
 
 
-def one_by_one(self, study, folder, report):
-    """The runner without its processes."""
-    for name, recipe in study.every_run().items():
-        Job(dump(recipe), folder / name)()
-    report(1.0, "")
-
-
 @pytest.fixture
 def command(tmp_path, monkeypatch):
     """Run a study as its command does; the words of its page."""
-    monkeypatch.setattr(Runner, "__call__", one_by_one)
+    monkeypatch.setattr(Runner, "__call__", tiny.one_by_one)
 
     def call(name, *settings):
         words = ["study", name, "--data", "scenes", "--out", str(tmp_path / name)]

@@ -12,17 +12,9 @@ import tiny
 
 from testudo import cli
 from testudo.errors import TestudoError
-from testudo.recipe import dump
 from testudo.studies import quickstart
 from testudo.studies.publish import tell
-from testudo.studies.runner import Job, Runner
-
-
-def one_by_one(self, study, folder, report):
-    """The runner without its processes."""
-    for name, recipe in study.every_run().items():
-        Job(dump(recipe), folder / name)()
-    report(1.0, "")
+from testudo.studies.runner import Runner
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +27,7 @@ def folder(tmp_path_factory):
         words += ["--set", setting]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quickstart, "STEPS", 1)
-        patch.setattr(Runner, "__call__", one_by_one)
+        patch.setattr(Runner, "__call__", tiny.one_by_one)
         assert cli.run([*words, "--out", str(root / "out")]) == 0
     return root / "out"
 

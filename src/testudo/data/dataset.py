@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -175,10 +176,11 @@ class DataSet(ABC):
             raise unknown("split", split, self.splits)
         self.tasks()  # refuses derived tasks that cannot be made, before anything is read
         examples = self.read(split)
+        fingerprint = cache(examples.fingerprint)  # goes through every pixel: once for all labels
         targets, labels = dict(examples.targets), []
         for how in self.making:
             if isinstance(how, PixelLabel):
-                labels.append(made(how, examples))
+                labels.append(made(how, examples, fingerprint))
             else:
                 targets[how.name] = how.targets(targets[how.origin])
         return replace(examples, targets=targets, made=tuple(labels))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -43,8 +43,8 @@ class Made:
         return self if self.kept is None else replace(self, kept=self.kept[indices])
 
 
-def made(how: PixelLabel, examples: Examples) -> Made:
-    """The labels that ``how`` makes of ``examples``.
+def made(how: PixelLabel, examples: Examples, fingerprint: Callable[[], str]) -> Made:
+    """The labels that ``how`` makes of ``examples``, whose ``fingerprint`` is asked for where it is needed.
 
     Where the images are in memory they are made now, once on this machine (:func:`testudo.data.cache.cached`); where
     they are decoded from files, with each batch. Both give the same, to the last bit. Images that are in memory as
@@ -57,7 +57,7 @@ def made(how: PixelLabel, examples: Examples) -> Made:
     if not how.worth_keeping or not _at_hand(how, examples):
         return Made(how)
     kind = f"{type(how).__module__}.{type(how).__qualname__}"
-    key = ("derived", kind, how.version, *astuple(how), examples.fingerprint())
+    key = ("derived", kind, how.version, *astuple(how), fingerprint())
     return Made(how, cached(key, lambda: {"found": _found(how, examples)})["found"])
 
 

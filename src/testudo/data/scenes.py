@@ -33,7 +33,6 @@ from testudo.tasks.task import Task
 
 VERSION = 1  # of the renderer: another one where any pixel or label of any view changes
 VIEWS = 1000  # of a room, at most: ids count rooms in thousands
-SPLITS = ("train", "val", "test")
 
 RENDERED: tuple[Task, ...] = (
     Segmentation("segmentation", classes=len(CLASSES), ignore=IGNORE, labels=CLASSES),
@@ -118,7 +117,7 @@ class Scenes(DataSet):
     def read(self, split: str) -> Examples:
         """The examples of ``split``, rendered, or as they were rendered before."""
         names = [task.name for task in self.labelled()]
-        part = SPLITS.index(split)
+        part = self.splits.index(split)
         told = (self.seed, part, self.rooms[part], self.views, *self.size, self.supersample)
         kept = cached(("scenes", VERSION, *told, *names), partial(self._rendered, part, names))
         ids = 1000 * self._numbers(part).repeat_interleave(self.views) + torch.arange(self.views).repeat(

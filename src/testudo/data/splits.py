@@ -75,9 +75,27 @@ def held_out(groups: Tensor, fraction: float, seed: int) -> Tensor:
     >>> cities[held_out(cities, 0.2, seed=0)].unique()
     tensor([2])
     """
-    names, index, counts = groups.unique(return_inverse=True, return_counts=True)
-    order = torch.randperm(len(names), generator=generator(seed))
-    middle = (counts[order].cumsum(0) - counts[order] / 2) / max(len(groups), 1)
-    most = max(0, len(names) - 1)
+    order, middle = laid_out(groups, seed)
+    index = groups.unique(return_inverse=True)[1]
+    most = max(0, len(order) - 1)
     few = min(most, max(1, int((middle < fraction).sum()))) if fraction > 0 else 0
     return torch.isin(index, order[:few])
+
+
+def laid_out(groups: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Groups in random order, and where their middles fall when they are laid end to end, from 0 to 1.
+
+    Args:
+        groups: (N,) the number of each example's group; a group is as long as it has examples.
+        seed: decides the order.
+
+    Returns:
+        (G,) the place of each group among the sorted numbers, in that order; (G,) their middles.
+
+    >>> order, middle = laid_out(torch.tensor([7, 7, 7, 9]), seed=0)
+    >>> order.tolist(), middle.tolist()
+    ([0, 1], [0.375, 0.875])
+    """
+    counts = groups.unique(return_counts=True)[1]
+    order = torch.randperm(len(counts), generator=generator(seed))
+    return order, (counts[order].cumsum(0) - counts[order] / 2) / max(len(groups), 1)

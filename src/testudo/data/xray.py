@@ -14,7 +14,7 @@ from testudo.data.dataset import DataSet, Examples
 from testudo.data.faults import refuse
 from testudo.data.images import Files
 from testudo.data.place import place
-from testudo.data.splits import generator
+from testudo.data.splits import laid_out
 from testudo.data.table import read
 from testudo.errors import TestudoError
 from testudo.tasks.regression import Regression
@@ -126,10 +126,8 @@ class NIH(DataSet):
         """The rows of test, val and train: patients in random order, until each has its share of the images."""
         names: dict[str, int] = {}
         rows = torch.tensor([names.setdefault(str(cell), len(names)) for cell in patients])
-        counts = rows.bincount()
-        order = torch.randperm(len(counts), generator=generator(self.seed))
-        middle = (counts[order].cumsum(0) - counts[order] / 2) / len(rows)
-        part = torch.empty(len(counts), dtype=torch.int64)
+        order, middle = laid_out(rows, self.seed)
+        part = torch.empty(len(order), dtype=torch.int64)
         part[order] = (middle >= TEST).long() + (middle >= TEST + VAL).long()
         return [(part[rows] == index).nonzero()[:, 0] for index in range(3)]
 

@@ -14,11 +14,11 @@ from typing import Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from testudo.errors import TestudoError, unknown
+from testudo.errors import unknown
 from testudo.models.attention import Attention
 from testudo.models.decoders import Decoders, Separate
 from testudo.models.dilated import Bottleneck
-from testudo.models.encoder import Encoder
+from testudo.models.encoder import Encoder, check_width
 from testudo.models.layers import conv, he_normal, normed
 from testudo.models.pyramid import Features
 
@@ -52,8 +52,7 @@ class ResNet50ASPP(Encoder):
     sharing: Sharing = "attention"
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise TestudoError(f"a network's width must be at least 1, got {self.width}")
+        check_width(self.width)
         if self.sharing not in get_args(Sharing):
             raise unknown("sharing", self.sharing, get_args(Sharing))
 

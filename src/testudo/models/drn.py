@@ -14,10 +14,10 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 
-from testudo.errors import TestudoError, unknown
+from testudo.errors import unknown
 from testudo.models.decoders import Decoders, Separate
 from testudo.models.dilated import Block, Bottleneck
-from testudo.models.encoder import Encoder
+from testudo.models.encoder import Encoder, check_width
 from testudo.models.layers import conv, he_normal, normed
 
 DRNDecoder = Literal["separate", "shared"]
@@ -54,8 +54,7 @@ class _DRND(Encoder):
     depths: ClassVar[tuple[int, ...]]  # blocks, or convolutions, in each layer
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise TestudoError(f"a network's width must be at least 1, got {self.width}")
+        check_width(self.width)
         if self.decoder not in get_args(DRNDecoder):
             raise unknown("decoder", self.decoder, get_args(DRNDecoder))
 

@@ -30,6 +30,12 @@ def seeded(seed: int) -> Generator[None]:
         yield
 
 
+def check_width(width: int) -> None:
+    """Raise TestudoError for a network without channels."""
+    if width < 1:
+        raise TestudoError(f"a network's width must be at least 1, got {width}")
+
+
 @dataclass(frozen=True)
 class Encoder(ABC):
     """A network from images (N, C, H, W) to a feature map (N, features, h, w), as a recipe.

@@ -14,8 +14,9 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from testudo.errors import TestudoError, unknown
+from testudo.errors import unknown
 from testudo.models.decoders import Decoder, Decoders, Separate, TransposedDecoder, UNetDecoder
+from testudo.models.encoder import check_width
 from testudo.models.layers import conv, he_normal
 from testudo.models.pyramid import Features
 
@@ -122,8 +123,7 @@ class Plan:
     decoder: Decoder = "none"
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise TestudoError(f"a network's width must be at least 1, got {self.width}")
+        check_width(self.width)
         if self.stem not in ("small", "large"):
             raise unknown("stem", self.stem, ("small", "large"))
         if self.decoder not in get_args(Decoder):

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from testudo.errors import TestudoError
 from testudo.models.decoders import Merge, enlarged
-from testudo.models.encoder import Encoder
+from testudo.models.encoder import Encoder, check_width
 from testudo.models.layers import conv, he_normal, normed
 from testudo.models.residual import PostBlock
 
@@ -35,8 +34,7 @@ class UNet(Encoder):
     width: int = 32
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise TestudoError(f"a network's width must be at least 1, got {self.width}")
+        check_width(self.width)
 
     def network(self, channels: int) -> nn.Module:
         """The module, initialised from the global generator."""

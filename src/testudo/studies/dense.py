@@ -9,11 +9,10 @@ from testudo.attacks.base import Attack
 from testudo.data.augment import Augment
 from testudo.data.dataset import DataSet
 from testudo.data.scenes import Scenes
-from testudo.errors import unknown
 from testudo.models.encoder import Encoder
 from testudo.models.unet import UNet
 from testudo.recipe import Recipe
-from testudo.studies.study import Study
+from testudo.studies.study import Study, tasks_of
 from testudo.training.methods.base import Method
 from testudo.training.optimiser import Optimiser, Schedule
 from testudo.training.trainer import Trainer
@@ -45,11 +44,7 @@ class Dense(Study):
     @property
     def names(self) -> tuple[str, ...]:
         """The tasks; raises TestudoError where the data lacks one."""
-        offered = {task.name: task for task in self.data.tasks()}
-        for name in self.tasks:
-            if name not in offered:
-                raise unknown("task", name, offered)
-        return self.tasks or tuple(offered)
+        return tasks_of(self.data, self.tasks)
 
     @property
     def trained(self) -> str:

@@ -23,7 +23,7 @@ from testudo.errors import TestudoError
 from testudo.models.unet import UNet
 from testudo.reports.wording import listed, radius
 from testudo.studies.dense import Dense
-from testudo.studies.study import Variant
+from testudo.studies.study import Variant, attack_name, check_radii
 from testudo.training.methods.standard import Standard
 
 TOGETHER = "all tasks"
@@ -54,9 +54,9 @@ class Joint(Dense):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, radii in (("linf", self.linf or (0.0,)), ("l2", self.l2)):
-            if list(radii) != sorted(radii) or min(radii, default=1) <= 0:
-                raise TestudoError(f"{name} must be rising radii above 0, got {radii}")
+        check_radii("linf", self.linf)
+        if self.l2:
+            check_radii("l2", self.l2)
 
     @classmethod
     def on(cls, data: DataSet) -> Self:
@@ -108,7 +108,7 @@ class Joint(Dense):
     def gallery(self, variant: Variant) -> tuple[str, ...]:
         """Of the model that does all tasks: PGD on all of them, at the middle Linf radius."""
         middle = Linf(self.linf[len(self.linf) // 2])
-        names = [_name("pgd", middle, self.names, balance) for balance in BALANCES[:3]]
+        names = [attack_name("pgd", middle, self.names, balance) for balance in BALANCES[:3]]
         return tuple(name for name in names if name in variant.recipe.suite)
 
     def _suite(self, tasks: tuple[str, ...]) -> dict[str, Attack]:
@@ -123,14 +123,9 @@ class Joint(Dense):
             objective = Objective(names, balance)
             for ball, step in balls:
                 made = PGD(ball, objective, steps=self.steps, step=step, random_start=False)
-                suite[_name("pgd", ball, names, balance)] = made
+                suite[attack_name("pgd", ball, names, balance)] = made
         for ball, _ in balls * (len(tasks) > 1):
             siege = Siege(ball, steps=self.steps)
             siege = replace(siege, objective=replace(siege.objective, tasks=tasks))
-            suite[_name("siege", ball, tasks, siege.objective.balance)] = siege
+            suite[attack_name("siege", ball, tasks, siege.objective.balance)] = siege
         return suite
-
-
-def _name(family: str, ball: Threat, tasks: tuple[str, ...], balance: Balance) -> str:
-    aim = tasks[0] if len(tasks) == 1 else f"all tasks ({type(balance).__name__.lower()})"
-    return f"{family} {type(ball).__name__.lower()} {radius(float(ball.eps))} on {aim}"

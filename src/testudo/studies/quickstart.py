@@ -18,13 +18,13 @@ from testudo.balance.minmax import MinMax
 from testudo.data.augment import Augment
 from testudo.data.dataset import DataSet
 from testudo.data.digits import Digits
-from testudo.errors import TestudoError, unknown
+from testudo.errors import TestudoError
 from testudo.models.encoder import Encoder
 from testudo.models.resnet import PreActResNet18, ResNet18
 from testudo.recipe import Recipe
 from testudo.reports.wording import radius
 from testudo.studies.joint import Joint
-from testudo.studies.study import Study, Variant
+from testudo.studies.study import Study, Variant, attack_name, check_radii, tasks_of
 from testudo.training.methods.base import Method
 from testudo.training.methods.madry import Madry
 from testudo.training.methods.mao import Mao
@@ -79,8 +79,7 @@ class Quickstart(Study):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.linf or list(self.linf) != sorted(self.linf) or self.linf[0] <= 0:
-            raise TestudoError(f"linf must be rising radii above 0, got {self.linf}")
+        check_radii("linf", self.linf)
 
     @classmethod
     def on(cls, data: DataSet) -> Self:
@@ -100,11 +99,7 @@ class Quickstart(Study):
     @property
     def names(self) -> tuple[str, ...]:
         """The main task and the auxiliary ones; raises TestudoError where there are not two."""
-        offered = {task.name: task for task in self.data.tasks()}
-        for name in self.tasks:
-            if name not in offered:
-                raise unknown("task", name, offered)
-        names = self.tasks or tuple(offered)
+        names = tasks_of(self.data, self.tasks)
         if len(names) < 2:
             raise TestudoError(
                 f"this study compares single- with multi-task models and needs at least two tasks, got {names[0]}; "
@@ -174,7 +169,7 @@ class Quickstart(Study):
     def gallery(self, variant: Variant) -> tuple[str, ...]:
         """PGD at the training radius (or the nearest to it) on the main task."""
         nearest = min(self.linf, key=lambda eps: abs(eps - self.train_eps))
-        return (attack_name("pgd", Linf(nearest), (self.names[0],)),)
+        return (attack_name(f"pgd{STEPS}", Linf(nearest), self.names[:1], Equal()),)
 
     def _recipe(self, name: str, method: Method, tasks: tuple[str, ...], epochs: int) -> Recipe:
         main = Objective(tasks=tasks[:1])
@@ -217,17 +212,7 @@ class Quickstart(Study):
                 )
                 # min-max has one step to move its weights in FGSM: none
                 for attack in made if balance == Equal() else made[1:2]:
-                    family = type(attack).__name__.lower()
-                    suite[attack_name(family, threat, names, balance)] = attack
+                    steps = "" if isinstance(attack, FGSM) else str(STEPS)
+                    kind = type(attack).__name__.lower() + steps
+                    suite[attack_name(kind, threat, names, balance)] = attack
         return suite
-
-
-def attack_name(family: str, threat: Threat, tasks: tuple[str, ...], balance: Balance = Equal()) -> str:  # noqa: B008
-    """What the rows call an attack: ``pgd20 linf 0.1 on digit``.
-
-    >>> attack_name("pgd", Linf(0.1), ("digit",))
-    'pgd20 linf 0.1 on digit'
-    """
-    steps = "" if family == "fgsm" else str(STEPS)
-    aim = tasks[0] if len(tasks) == 1 else f"all tasks ({type(balance).__name__.lower()})"
-    return f"{family}{steps} {type(threat).__name__.lower()} {radius(float(threat.eps))} on {aim}"

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
+from testudo.attacks.threat import Threat
+from testudo.balance.base import Balance
 from testudo.data.dataset import DataSet
-from testudo.errors import TestudoError
+from testudo.errors import TestudoError, unknown
 from testudo.recipe import Recipe
+from testudo.reports.wording import radius
 
 
 @dataclass(frozen=True)
@@ -90,3 +93,32 @@ class Study(ABC):
         for part, study in self.also.items():
             found |= {f"{part}/{name}": recipe for name, recipe in study.every_run().items()}
         return found
+
+
+def tasks_of(data: DataSet, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The tasks ``names``, or where there are none all that ``data`` has; raises TestudoError for one it lacks."""
+    offered = {task.name: task for task in data.tasks()}
+    for name in names:
+        if name not in offered:
+            raise unknown("task", name, offered)
+    return names or tuple(offered)
+
+
+def check_radii(name: str, radii: tuple[float, ...]) -> None:
+    """Raise TestudoError unless ``radii`` rise from above 0 (none are refused too)."""
+    if not radii or list(radii) != sorted(radii) or radii[0] <= 0:
+        raise TestudoError(f"{name} must be rising radii above 0, got {radii}")
+
+
+def attack_name(kind: str, threat: Threat, tasks: tuple[str, ...], balance: Balance) -> str:
+    """What the rows call an attack of some kind on some tasks; the balance is told where there are several.
+
+    >>> from testudo.attacks.threat import Linf
+    >>> from testudo.balance.minmax import MinMax
+    >>> attack_name("pgd20", Linf(0.1), ("digit",), MinMax())
+    'pgd20 linf 0.1 on digit'
+    >>> attack_name("pgd", Linf(0.1), ("digit", "parity"), MinMax())
+    'pgd linf 0.1 on all tasks (minmax)'
+    """
+    aim = tasks[0] if len(tasks) == 1 else f"all tasks ({type(balance).__name__.lower()})"
+    return f"{kind} {type(threat).__name__.lower()} {radius(float(threat.eps))} on {aim}"
