@@ -10,6 +10,7 @@ from torch import nn
 from testudo.attacks.objective import Objective
 from testudo.attacks.surrogates import Margin
 from testudo.balance.fixed import Fixed
+from testudo.balance.floored import FlooredMGDA
 from testudo.balance.minmax import MinMax
 from testudo.balance.stealthy import Stealthy
 from testudo.data.batch import Batch
@@ -109,6 +110,8 @@ def balance(name):
     """The registered balance, on the shared tasks."""
     if name == "fixed":
         return Fixed(dict(zip(NAMES, (1.0, 0.5, 2.0), strict=True)))
+    if name == "mgda_floored":
+        return FlooredMGDA(named=NAMES[:1])
     return Stealthy(NAMES[:1]) if name == "stealthy" else BALANCES.get(name)()
 
 

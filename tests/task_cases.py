@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from testudo.tasks.classification import Classification, MultiLabel
+from testudo.tasks.contrast import Contrast
 from testudo.tasks.depth import Depth, Disparity
 from testudo.tasks.log_depth import LogDepth
 from testudo.tasks.maps import HOG, Autoencoder, Curvature, Edges, Keypoints, Map, Reshading
@@ -33,6 +34,8 @@ CASES = {
     "autoencoder": Autoencoder("t", channels=2, loss_kind="l2"),
     "hog": HOG("t", bins=5),
 }
+
+PAIRED = {"contrast": Contrast("t")}  # whose examples know each other: they have tests of their own
 
 
 def labels(task, n=12, unknown=True, seed=0):

@@ -41,8 +41,9 @@ def test_registered_parts_are_frozen_dataclasses(family, name):
 
 def test_every_concrete_part_is_registered():
     """A class in a room of parts that nobody can name in a recipe is a part forgotten."""
-    rooms = {"attacks": "Attack", "balances": "Balance", "methods": "Method", "tasks": "Task"}
-    files = {"attacks": "attacks", "balances": "balance", "methods": "training/methods", "tasks": "tasks"}
+    rooms = {"attacks": "Attack", "balances": "Balance", "methods": "Method", "partners": "Partner", "tasks": "Task"}
+    files = {"attacks": "attacks", "balances": "balance", "tasks": "tasks"}
+    files |= {"methods": "training/methods", "partners": "training/partners"}
     home = Path(testudo.__file__).parent
     for family, base in rooms.items():
         registered = {FAMILIES[family].get(name).__name__ for name in FAMILIES[family].names()}

@@ -9,7 +9,8 @@ import pytest
 from testudo.data.digits import Digits
 from testudo.errors import TestudoError
 from testudo.models.resnet import PreActResNet18
-from testudo.recipe import Recipe, build, read, to_toml
+from testudo.parts import build, to_toml
+from testudo.recipe import Recipe, read
 from testudo.training.methods.mao import Mao
 
 TEXT = """

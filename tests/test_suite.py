@@ -9,6 +9,8 @@ import tiny
 
 from testudo.attacks.pgd import PGD
 from testudo.attacks.threat import L2, Linf
+from testudo.data.chexpert import CheXpert
+from testudo.data.fraction import Fraction
 from testudo.data.xray import NIH
 from testudo.errors import TestudoError
 from testudo.suite import SUITES, suite_of
@@ -71,7 +73,8 @@ def test_the_other_papers():
     tasks = TASKS[:2]
     assert [a.iterations for a in suite_of("paper-contrastive", RECIPE, tasks).values()] == [1, 7, 20, 50]
     assert list(suite_of("paper-gat", RECIPE, tasks)) == ["pgd10 linf 8/255", "autoattack linf 8/255"]
-    assert list(suite_of("paper-gat", replace(RECIPE, data=NIH()), TASKS[1:3])) == ["pgd10 linf 4/255"]
+    for data in (NIH(), CheXpert(), Fraction(NIH(), share=0.5)):
+        assert list(suite_of("paper-gat", replace(RECIPE, data=data), TASKS[1:3])) == ["pgd10 linf 4/255"]
     found = suite_of("paper-minmax", RECIPE, tasks)
     assert len(found) == 18
     assert found["pgd10 minmax linf 4/255"].step == pytest.approx(1 / 255)

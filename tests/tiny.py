@@ -17,7 +17,8 @@ from testudo.attacks.threat import Linf
 from testudo.balance.minmax import MinMax
 from testudo.data.manifest import Manifest
 from testudo.models.resnet import PreActResNet18
-from testudo.recipe import Recipe, dump, to_toml
+from testudo.parts import dump, to_toml
+from testudo.recipe import Recipe
 from testudo.studies.runner import Job
 from testudo.tensor_file import load
 from testudo.training.methods.madry import Madry
@@ -33,6 +34,24 @@ METHODS = {
     "mao": Mao(attack=INNER, balance=MinMax(rate=0.3), auxiliary_weight=0.1),
 }
 SPLITS = ("train",) * 4 + ("val", "test")
+
+
+class Stop(Exception):
+    """Raised in the middle of training."""
+
+
+class Stopper:
+    """A watcher that breaks off after some batches."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def step(self, done, total):
+        if done == self.after:
+            raise Stop
+
+    def epoch(self, record):
+        pass
 
 
 def images(folder, count=60):

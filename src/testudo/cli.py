@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -14,12 +15,16 @@ from testudo.errors import TestudoError, one_line, unknown
 
 VERBS = {
     "train": ("testudo.commands.train:train", "train a recipe into a run folder, or go on with one"),
+    "search": (
+        "testudo.commands.search:search",
+        "train a recipe with several values of a field, and choose",
+    ),
     "evaluate": ("testudo.commands.evaluate:evaluate", "judge a run by a suite of attacks"),
     "attack": ("testudo.commands.attack:attack", "attack image files with a run's model"),
     "compare": ("testudo.commands.evaluate:compare", "one run against another, on the same examples"),
     "study": ("testudo.commands.study:study", "run a grid of recipes and report it"),
     "report": ("testudo.commands.study:report", "make a study's page again from its rows"),
-    "data": ("testudo.commands.data:data", "list, check or show data sets"),
+    "data": ("testudo.commands.data:data", "list, check or show data sets, label images by a run"),
     "list": ("testudo.commands.listing:listing", "list attacks, balances, tasks, methods, models, ..."),
 }
 
@@ -29,6 +34,8 @@ RULE = {*"─-╭╮╰╯"}
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a verb; a user's mistake is one line on standard error and exit code 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if os.environ.get("RANK", "0") != "0":  # of several processes, the first speaks for all
+        sys.stdout = io.StringIO()
     try:
         sys.exit(run(words))
     except TestudoError as error:

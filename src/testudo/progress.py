@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from testudo.processes import leading
+
 QUIET = 10.0  # seconds between plain lines
 
 
@@ -50,7 +52,7 @@ class Meter:
 def meter(title: str) -> Generator[Meter, None, None]:
     """A :class:`Meter` for the duration of the block."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or not leading():
         yield Meter(title, None)
         return
     looks = (

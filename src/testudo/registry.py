@@ -77,6 +77,7 @@ ATTACKS = Registry(
         "fgsm": "testudo.attacks.fgsm:FGSM",
         "pgd": "testudo.attacks.pgd:PGD",
         "mim": "testudo.attacks.mim:MIM",
+        "friendly": "testudo.attacks.friendly:Friendly",
         "apgd": "testudo.attacks.apgd:APGD",
         "siege": "testudo.attacks.siege:Siege",
         "worst_case": "testudo.attacks.ensemble:WorstCase",
@@ -106,6 +107,7 @@ SURROGATES = Registry(
         "masked_cross_entropy": "testudo.attacks.surrogates:MaskedCrossEntropy",
         "jensen_shannon": "testudo.attacks.surrogates:JensenShannon",
         "houdini": "testudo.attacks.houdini:Houdini",
+        "drift": "testudo.attacks.drift:Drift",
         "bce": "testudo.attacks.label_surrogates:BinaryCrossEntropy",
         "multilabel_margin": "testudo.attacks.label_surrogates:MultiLabelMargin",
         "l1": "testudo.attacks.number_surrogates:L1Error",
@@ -122,8 +124,11 @@ BALANCES = Registry(
         "normalised": "testudo.balance.normalised:Normalised",
         "minmax": "testudo.balance.minmax:MinMax",
         "softmin": "testudo.balance.softmin:Softmin",
+        "even_progress": "testudo.balance.even_progress:EvenProgress",
         "stealthy": "testudo.balance.stealthy:Stealthy",
         "mgda": "testudo.balance.gramian:MGDA",
+        "mgda_floored": "testudo.balance.floored:FlooredMGDA",
+        "mgda_preferred": "testudo.balance.preferred:PreferredMGDA",
         "imtlg": "testudo.balance.gramian:IMTLG",
         "upgrad": "testudo.balance.gramian:UPGrad",
         "dualproj": "testudo.balance.gramian:DualProj",
@@ -150,6 +155,7 @@ TASKS = Registry(
         "keypoints": "testudo.tasks.maps:Keypoints",
         "autoencoder": "testudo.tasks.maps:Autoencoder",
         "hog": "testudo.tasks.maps:HOG",
+        "contrast": "testudo.tasks.contrast:Contrast",
     },
 )
 DATA = Registry(
@@ -161,6 +167,12 @@ DATA = Registry(
         "cifar100": "testudo.data.cifar:CIFAR100",
         "manifest": "testudo.data.manifest:Manifest",
         "nih": "testudo.data.xray:NIH",
+        "chexpert": "testudo.data.chexpert:CheXpert",
+        "stl10": "testudo.data.stl10:STL10",
+        "robin": "testudo.data.robin:ROBIN",
+        "array": "testudo.data.array:Array",
+        "fraction": "testudo.data.fraction:Fraction",
+        "extended": "testudo.data.extended:Extended",
         "nyuv2": "testudo.data.nyuv2:NYUv2",
         "cityscapes": "testudo.data.cityscapes:Cityscapes",
         "taskonomy": "testudo.data.taskonomy:Taskonomy",
@@ -178,6 +190,15 @@ DERIVED = Registry(
         "harris": "testudo.data.pixel_labels:HarrisLabel",
         "hog": "testudo.data.pixel_labels:HogLabel",
         "occlusion": "testudo.data.pixel_labels:OcclusionLabel",
+    },
+)
+PRETEXTS = Registry(
+    "pretext",
+    "pretexts",
+    {
+        "rotation": "testudo.data.rotation:Rotation",
+        "jigsaw": "testudo.data.jigsaw:Jigsaw",
+        "contrastive": "testudo.data.contrastive:ContrastiveViews",
     },
 )
 MODELS = Registry(
@@ -203,6 +224,18 @@ METHODS = Registry(
         "standard": "testudo.training.methods.standard:Standard",
         "madry": "testudo.training.methods.madry:Madry",
         "mao": "testudo.training.methods.mao:Mao",
+        "gat": "testudo.training.methods.gat:GAT",
+        "gat_paper": "testudo.training.methods.gat:GATPaper",
+        "gat_code": "testudo.training.methods.gat:GATCode",
+        "goodfellow": "testudo.training.methods.goodfellow:Goodfellow",
+        "trades": "testudo.training.methods.trades:Trades",
+        "mart": "testudo.training.methods.mart:Mart",
+        "fast": "testudo.training.methods.fast:Fast",
+        "free": "testudo.training.methods.free:Free",
+        "fat": "testudo.training.methods.fat:Fat",
+        "awp": "testudo.training.methods.awp:AWP",
+        "hendrycks": "testudo.training.methods.hendrycks:Hendrycks",
+        "contrastive": "testudo.training.methods.contrastive:Contrastive",
     },
 )
 STUDIES = Registry(
@@ -211,10 +244,34 @@ STUDIES = Registry(
     {
         "quickstart": "testudo.studies.quickstart:Quickstart",
         "joint": "testudo.studies.joint:Joint",
+        "hardening": "testudo.studies.hardening:Hardening",
         "auxiliaries": "testudo.studies.auxiliaries:Auxiliaries",
     },
 )
 
+PARTNERS = Registry(
+    "partner",
+    "partners",
+    {
+        "cutmix": "testudo.training.partners.cutmix:CutMix",
+        "maxup": "testudo.training.partners.maxup:MaxUp",
+    },
+)
+
 FAMILIES = {
-    r.plural: r for r in (ATTACKS, THREATS, SURROGATES, BALANCES, TASKS, DATA, DERIVED, MODELS, METHODS, STUDIES)
+    family.plural: family
+    for family in (
+        ATTACKS,
+        THREATS,
+        SURROGATES,
+        BALANCES,
+        TASKS,
+        DATA,
+        DERIVED,
+        PRETEXTS,
+        PARTNERS,
+        MODELS,
+        METHODS,
+        STUDIES,
+    )
 }

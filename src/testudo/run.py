@@ -6,34 +6,35 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import torch
 
 from testudo import tensor_file
 from testudo.attacks.base import Attack
-from testudo.data.dataset import Examples, joined
+from testudo.data.dataset import Examples
 from testudo.data.loader import Loader
-from testudo.environment import environment, threads
+from testudo.environment import threads
 from testudo.errors import TestudoError, one_line
 from testudo.evaluation.columns import ROWS as SCHEMA
 from testudo.evaluation.evaluate import Evaluation, describe
 from testudo.evaluation.kept import Kept
+from testudo.facts import SPLITS, difference, facts_of, fingerprints, lasting, pretexts, sound
 from testudo.files import write_atomic
 from testudo.models.multitask import MultiTaskModel
-from testudo.recipe import Recipe, build, dump, read, to_toml
+from testudo.models.start import load_start
+from testudo.parts import build, dump, to_toml
+from testudo.processes import joined, rank, told
+from testudo.recipe import Recipe, read
 from testudo.tasks.task import Task
 from testudo.training import checkpoint
-from testudo.training.journal import BEST, LOG, Journal, Watcher
+from testudo.training.journal import BEST, LAST, LOG, Journal, Watcher
 from testudo.training.methods.base import check_attack
 from testudo.training.validation import Validation
 
-RECIPE, FACTS, ROWS = "recipe.toml", "run.json", "rows"
-SPLITS = ("train", "val", "test")
+RECIPE, FACTS, ROWS, START = "recipe.toml", "run.json", "rows", "start.txt"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Run:
             raise TestudoError(f"{self.folder} is no run folder: it has no {FACTS}") from None
         except (OSError, ValueError, RecursionError) as error:
             raise TestudoError(f"{path} cannot be read: {one_line(error)}") from error
-        if not _sound(facts):
+        if not sound(facts):
             raise TestudoError(f"{path} is damaged: it does not hold what a run writes there")
         return facts
 
@@ -93,10 +94,15 @@ class Run:
         """The model with its initial weights."""
         facts, recipe = self.facts, self.recipe
         encoder = recipe.model.build(len(facts["mean"]), recipe.seed)
-        return MultiTaskModel(encoder, self.tasks, facts["mean"], facts["std"], recipe.seed)
+        tasks = [*self.tasks, *(pretext.task for pretext in recipe.method.pretexts)]
+        return MultiTaskModel(encoder, tasks, facts["mean"], facts["std"], recipe.seed)
 
-    def model(self) -> MultiTaskModel:
-        """The model with the weights that scored best on validation, in eval mode."""
+    def model(self, pretexts: bool = False) -> MultiTaskModel:
+        """The model with the weights that scored best on validation, in eval mode.
+
+        Args:
+            pretexts: keep the heads of the method's self-supervised tasks, which are dropped else.
+        """
         path = self._best()
         model = self.blank()
         tensors, _ = tensor_file.load(path)
@@ -104,6 +110,8 @@ class Run:
             checkpoint.load_weights(model, tensors)
         except TestudoError as error:
             raise TestudoError(f"{path}: {error}") from error
+        for pretext in () if pretexts else self.recipe.method.pretexts:
+            model.drop_head(pretext.task.name)
         return model.eval()
 
     def rows(
@@ -192,16 +200,24 @@ def train(
     """
     recipe, folder = wanted(recipe, out, overrides)
     run = Run(folder)
+    recipe.learnt()
     tasks = {task.name: task for task in recipe.chosen()}
-    recipe.method.check(tasks)
     _check({"validation": recipe.validation, **recipe.suite}, tasks)
     examples = {split: recipe.data.load(split) for split in SPLITS}
-    _open(run, recipe, examples)
-    model = run.blank()
-    journal = Journal(run.folder, watchers)
-    validate = Validation(examples["val"], recipe.validation, recipe.trainer.batch_size)
-    with threads(run.facts["threads"]):  # as when it began, whoever goes on with it
-        recipe.trainer.fit(model, recipe.method, examples["train"], validate, journal, recipe.seed)
+    with joined(recipe.trainer.device):
+        if rank() == 0:
+            _open(run, recipe, examples)
+        told(None)  # the others read what the first has written
+        model = run.blank()
+        if recipe.start and not (run.folder / LAST).exists():
+            taken = load_start(model, recipe.start)
+            if rank() == 0:
+                write_atomic(run.folder / START, "\n".join(taken) + "\n")
+        journal = Journal(run.folder, watchers if rank() == 0 else ())
+        validate = Validation(examples["val"], recipe.validation, recipe.trainer.batch_size, tuple(tasks))
+        with threads(run.facts["threads"]):  # as when it began, whoever goes on with it
+            recipe.trainer.fit(model, recipe.method, examples["train"], validate, journal, recipe.seed)
+        told(None)  # nobody reads the log before it is written
     return run
 
 
@@ -236,64 +252,19 @@ def load(folder: str | Path) -> MultiTaskModel:
 
 def _open(run: Run, recipe: Recipe, examples: dict[str, Examples]) -> None:
     """Make the folder, or check that it holds this very recipe on this very data."""
-    prints = {split: part.fingerprint() for split, part in examples.items()}
     if (run.folder / FACTS).exists():
-        before, now = (_lasting(dump(each)) for each in (run.recipe, recipe))
+        before, now = (lasting(dump(each)) for each in (run.recipe, recipe))
         if before != now:
-            raise TestudoError(f"{run.folder} holds another recipe ({_difference(before, now)}); choose another folder")
+            raise TestudoError(f"{run.folder} holds another recipe ({difference(before, now)}); choose another folder")
+        prints = fingerprints(examples)
         if changed := [split for split in SPLITS if run.facts["data"][split] != prints[split]]:
             raise TestudoError(f"the data of {run.folder} has changed since it began ({', '.join(changed)})")
+        if run.facts.get("pretexts", {}) != pretexts(recipe):
+            raise TestudoError(f"{run.folder} began with other self-supervised labels than this version makes")
         return
-    mean, std = recipe.data.statistics()
-    facts = {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "environment": environment(),
-        "threads": torch.get_num_threads(),
-        "data": prints,
-        "counts": {split: len(part) for split, part in examples.items()},
-        "note": _notes(examples),
-        "tasks": [dump(task) for task in recipe.chosen()],
-        "mean": list(mean),
-        "std": list(std),
-    }
+    facts = facts_of(recipe, examples)
     write_atomic(run.folder / RECIPE, to_toml(recipe))
     write_atomic(run.folder / FACTS, json.dumps(facts, indent=1))
-
-
-def _notes(examples: dict[str, Examples]) -> str:
-    """What was done to or left out of the published images, told once where it is the same for every split."""
-    notes = {split: part.note for split, part in examples.items()}
-    same = len(set(notes.values())) == 1
-    return notes["train"] if same else joined(*(f"{split}: {note}" for split, note in notes.items() if note))
-
-
-def _sound(facts: Any) -> bool:
-    """Whether ``facts`` holds what :func:`_open` writes."""
-    kinds: dict[str, type] = {"environment": dict, "data": dict, "counts": dict, "note": str, "threads": int}
-    kinds |= dict.fromkeys(("tasks", "mean", "std"), list)
-    return (
-        isinstance(facts, dict)
-        and all(isinstance(facts.get(name), kind) for name, kind in kinds.items())
-        and all(isinstance(facts["data"].get(s), str) and isinstance(facts["counts"].get(s), int) for s in SPLITS)
-        and all(isinstance(value, float) for value in facts["mean"] + facts["std"])
-        and len(facts["mean"]) == len(facts["std"]) > 0
-        and facts["threads"] > 0
-    )
-
-
-def _lasting(recipe: dict[str, Any]) -> dict[str, Any]:
-    """A dumped recipe without what may change between sessions: where it runs, and who reads the images."""
-    trainer = {name: value for name, value in recipe["trainer"].items() if name not in ("device", "workers")}
-    return {**recipe, "trainer": trainer}
-
-
-def _difference(before: Any, now: Any, path: str = "") -> str:
-    """The first place in which two dumped recipes differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in [*before, *now]:
-            if before.get(name) != now.get(name):
-                return _difference(before.get(name), now.get(name), f"{path}.{name}".lstrip("."))
-    return f"{path}: {before!r} there, {now!r} here"
 
 
 def _digest(content: bytes) -> str:

@@ -23,9 +23,11 @@ from testudo.balance.fixed import Equal
 from testudo.balance.minmax import MinMax
 from testudo.balance.normalised import Normalised
 from testudo.balance.softmin import Softmin
-from testudo.data.xray import NIH
+from testudo.data.radiographs import Radiographs
+from testudo.data.wrapped import innermost
 from testudo.errors import TestudoError, unknown
-from testudo.recipe import Recipe, build, table
+from testudo.parts import build
+from testudo.recipe import Recipe, table
 from testudo.registry import BALANCES, SURROGATES, THREATS
 from testudo.reports.wording import radius
 from testudo.tasks.classification import Classification
@@ -111,7 +113,8 @@ def paper_gat(recipe: Recipe, tasks: Sequence[Task]) -> Suite:
 
     Steps are of 2/255. AutoAttack is left out where the main task is no classification.
     """
-    threat, objective = Linf((4 if isinstance(recipe.data, NIH) else 8) * LEVEL), _main(tasks)
+    small = isinstance(innermost(recipe.data), Radiographs)
+    threat, objective = Linf((4 if small else 8) * LEVEL), _main(tasks)
     suite: Suite = {f"pgd10 {ball(threat)}": _pgd(threat, objective, 10, 2 * LEVEL)}
     if isinstance(tasks[0], Classification):
         suite[f"autoattack {ball(threat)}"] = AutoAttack(threat, objective)

@@ -127,9 +127,12 @@ def test_an_example_does_not_know_when_its_neighbours_were_decided(name):
 def test_states_of_balances_go_with_their_examples(monkeypatch, balance):
     """Two tasks, each decided at another step; the latest weights of a decided example are those of its last step."""
     weigh = BALANCES.get(balance)
-    how = {"stealthy": lambda: weigh(("digit",)), "fixed": lambda: weigh({"digit": 1.0, "shape": 0.5})}.get(
-        balance, weigh
-    )()
+    made = {
+        "stealthy": lambda: weigh(("digit",)),
+        "fixed": lambda: weigh({"digit": 1.0, "shape": 0.5}),
+        "mgda_floored": lambda: weigh(named=("digit",)),
+    }
+    how = made.get(balance, weigh)()
     model, data = helpers.exact(net()), batch()
     for attack in (PGD(Linf(0.3), steps=12, step=0.05), APGD(Linf(0.3), steps=12), MIM(Linf(0.3), steps=12)):
         attack = replace(attack, keep="first", objective=Objective(("digit", "shape"), how))

@@ -19,7 +19,7 @@ from testudo.attacks.threat import L2, Linf
 from testudo.balance.minmax import MinMax
 from testudo.data.batch import Batch
 from testudo.errors import TestudoError
-from testudo.recipe import build, dump
+from testudo.parts import build, dump
 from testudo.tasks.classification import Classification, MultiLabel
 from testudo.tasks.regression import Regression
 

@@ -9,7 +9,7 @@ import torch
 
 from testudo.attacks.threat import L1, L2, Linf, Threat
 from testudo.errors import TestudoError
-from testudo.recipe import build, dump
+from testudo.parts import build, dump
 from testudo.registry import THREATS
 
 BALLS = [THREATS.get(name) for name in THREATS.names()]

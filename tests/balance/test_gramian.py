@@ -56,7 +56,7 @@ class Scipys(DualConeProjector):
         (UPGrad(), aggregation.UPGradWeighting(projector=Scipys())),
         (DualProj(), aggregation.DualProjWeighting(projector=Scipys())),
         (IMTLG(), aggregation.IMTLGWeighting()),
-        (AlignedMTL("input", "rmse"), aggregation.AlignedMTLWeighting(scale_mode="rmse")),
+        (AlignedMTL("exact", "rmse"), aggregation.AlignedMTLWeighting(scale_mode="rmse")),
         (AlignedMTL(), aggregation.AlignedMTLWeighting()),
     ],
     ids=lambda part: type(part).__name__,

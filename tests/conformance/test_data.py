@@ -14,16 +14,22 @@ import numpy as np
 import pytest
 import torch
 
+from testudo.data.array import Array
 from testudo.data.augment import Augment
+from testudo.data.chexpert import CheXpert
 from testudo.data.cifar import CIFAR10, CIFAR100
 from testudo.data.cityscapes import Cityscapes
 from testudo.data.digits import Digits
+from testudo.data.extended import Extended
+from testudo.data.fraction import Fraction
 from testudo.data.images import Files, Stored
 from testudo.data.loader import Loader
 from testudo.data.manifest import Manifest
 from testudo.data.nyuv2 import NYUv2
+from testudo.data.robin import ROBIN
 from testudo.data.scenes import TASKS as SCENE_TASKS
 from testudo.data.scenes import Scenes
+from testudo.data.stl10 import STL10
 from testudo.data.taskonomy import Taskonomy
 from testudo.data.xray import NIH
 from testudo.errors import TestudoError
@@ -31,6 +37,7 @@ from testudo.registry import DATA
 
 HERE = Path(__file__).resolve().parent
 writers = SimpleNamespace(**run_path(str(HERE.parent / "data" / "writers.py")))
+sets = SimpleNamespace(**run_path(str(HERE.parent / "data" / "set_writers.py")))
 SAMPLES = Path(os.environ.get("TESTUDO_DATA") or HERE.parents[1] / "../shared/data")
 ANIMALS = {"breed": "classification", "age": "regression", "seen": "multilabel"}
 BIRDS = {"columns": {"kind": "classification", "parts": "multilabel"}, "classes": {"parts": ("wing", "beak")}}
@@ -40,6 +47,10 @@ def _sample(cls, name):
     if not (SAMPLES / name).is_dir():
         pytest.skip(f"no sample {name} in {SAMPLES} (see TESTUDO_DATA)")
     return cls(str(SAMPLES / name), train_limit=100, test_limit=100)
+
+
+def _grey(tmp):
+    return Manifest(writers.birds(tmp), size=(8, 8), channels=3, **BIRDS)
 
 
 CASES = {
@@ -53,6 +64,20 @@ CASES = {
     "cifar100-sample": lambda tmp: _sample(CIFAR100, "cifar100"),
     "nih-sample": lambda tmp: NIH(str(writers.nih(tmp)), size=16),
     "nih-published": lambda tmp: NIH(str(writers.nih(tmp, published=True)), size=20),
+    "chexpert": lambda tmp: CheXpert(str(sets.chexpert(tmp)), size=16, val_share=0.2),
+    "chexpert-tasks": lambda tmp: CheXpert(
+        str(sets.chexpert(tmp)), 16, 1, ("Edema",), ("Cardiomegaly", "Pleural Effusion"), "positive", False, 0.2
+    ),
+    "stl10": lambda tmp: STL10(str(sets.stl10(tmp)), val_share=0.2),
+    "stl10-fold": lambda tmp: STL10(str(sets.stl10(tmp)), size=16, val_share=0.2, fold=2),
+    "robin-iid": lambda tmp: ROBIN(str(sets.robin(tmp)), size=16, val_share=0.3),
+    "robin-ood": lambda tmp: ROBIN(str(sets.robin(tmp)), size=8, test="ood", val_share=0.3),
+    "array-npz": lambda tmp: Array(sets.arrays(tmp / "made.npz"), classes=("a", "b", "c", "d")),
+    "array-npy": lambda tmp: Array(sets.arrays(tmp / "made.npy", kind="npy"), str(tmp / "labels.npy")),
+    "array-safetensors": lambda tmp: Array(sets.arrays(tmp / "made.safetensors", kind="safetensors")),
+    "fraction": lambda tmp: Fraction(Digits(), share=0.25),
+    "fraction-nih": lambda tmp: Fraction(NIH(str(writers.nih(tmp)), size=16), share=0.5, seed=2),
+    "extended": lambda tmp: Extended(_grey(tmp), Array(sets.arrays(tmp / "made.npz"), task="kind"), share=40 / 58),
     "nyuv2-images": lambda tmp: NYUv2(str(writers.nyuv2_images(tmp)), size=(12, 16)),
     "nyuv2-arrays": lambda tmp: NYUv2(str(writers.nyuv2_arrays(tmp)), size=(24, 32)),
     "cityscapes-minmax": lambda tmp: Cityscapes(str(writers.cityscapes(tmp)), size=(16, 32)),

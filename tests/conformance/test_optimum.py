@@ -81,8 +81,9 @@ def attack(name, ball, objective):
     return helpers.attack(name, threat=ball, objective=objective, steps=40, step=ball.eps / 4 or None)
 
 
-# FAB stops at the boundary, and those that take no gradients climb by chance: an optimum is not what they are for.
-CLIMBERS = [name for name in ATTACKS.names() if name not in (*helpers.ONE_TASK, *helpers.BLIND)]
+# FAB and friendly PGD stop soon after the boundary, and those that take no gradients climb by chance: an optimum is not
+# what they are for.
+CLIMBERS = [name for name in ATTACKS.names() if name not in (*helpers.ONE_TASK, *helpers.BLIND, "friendly")]
 GRID = list(itertools.product(CLIMBERS, THREATS.names()))
 
 

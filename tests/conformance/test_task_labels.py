@@ -75,7 +75,7 @@ WRONG = {
         (torch.tensor([[0, 1, 1]]), "must be floats of shape"),
         (torch.tensor([[0.0, 1.0]]), r"must be floats of shape \(N, 3\), got torch.float32 \(1, 2\)"),
         (torch.tensor([0.0]), "must be floats of shape"),
-        (torch.tensor([[0.0, 0.5, 1.0]]), "label 0.5 must be 0, 1 or NaN"),
+        (torch.tensor([[0.0, 1.5, 1.0]]), r"label 1.5 must be in \[0, 1\] or NaN"),
     ],
     "regression": [
         (torch.tensor([1]), "must be floats of shape"),

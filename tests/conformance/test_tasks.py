@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from task_cases import CASES, labels, outputs
+from task_cases import CASES, PAIRED, labels, outputs
 
-from testudo.evaluation.metrics import METRICS
+from testudo.evaluation.columns import Column
+from testudo.evaluation.metrics import METRICS, named
 from testudo.registry import TASKS
 from testudo.tasks.classification import Classification, MultiLabel
 from testudo.tasks.segmentation import Segmentation
@@ -16,7 +17,8 @@ ADDITIVE = [name for name, task in CASES.items() if task.metric_name in ("accura
 
 
 def test_every_registered_task_is_here():
-    assert {type(task) for task in CASES.values()} == {TASKS.get(name) for name in TASKS.names()}
+    assert {type(task) for task in (CASES | PAIRED).values()} == {TASKS.get(name) for name in TASKS.names()}
+    assert all(task.paired == (name in PAIRED) for name, task in (CASES | PAIRED).items())
 
 
 @pytest.fixture(params=CASES.values(), ids=CASES)
@@ -125,8 +127,10 @@ def test_metric_agrees_with_the_rows(task):
     assert METRICS[task.metric_name].higher_is_better == task.higher_is_better
     assert metric.compute().item() == pytest.approx(float(want), rel=1e-5)
     assert task.metric_name not in task.further
+    column = Column(task.metric_name, task.further, record, np.ones(len(record), bool), {})
     for name in task.further:
-        assert np.isfinite(METRICS[name].compute(record, None))
+        part = column.by(name)
+        assert np.isfinite(named(part.metric).compute(part.records, None)), name
 
 
 def test_metric_of_nothing_known(task):

@@ -17,6 +17,7 @@ from testudo.registry import DATA
 from testudo.tasks.paint import painted
 
 writers = SimpleNamespace(**run_path(str(Path(__file__).with_name("writers.py"))))
+sets = SimpleNamespace(**run_path(str(Path(__file__).with_name("set_writers.py"))))
 DECLARED = {"breed": "classification", "age": "regression", "seen": "multilabel"}
 
 
@@ -117,3 +118,37 @@ def test_dense_labels_are_shown_beside_their_image(tmp_path):
     shown = {tuple(colour) for colour in np.round(255 * flat).astype(int).reshape(-1, 3).tolist()}
     assert len(shown) > 1
     assert shown <= {tuple(colour) for colour in np.unique(colours, axis=0).tolist()}
+
+
+SETS = {  # the options that lead to tiny files, and what check counts
+    "chexpert": (lambda tmp: {"root": sets.chexpert(tmp), "val_share": 0.2}, "train: 38 images, 1 x 64 x 64"),
+    "stl10": (lambda tmp: {"root": sets.stl10(tmp), "unlabeled": "true"}, "train: 30 images, 3 x 96 x 96"),
+    "robin": (lambda tmp: {"root": sets.robin(tmp), "test": "ood"}, "test: 59 images, 3 x 64 x 64"),
+    "array": (lambda tmp: {"file": sets.arrays(tmp / "made.npz")}, "val: 4 images, 3 x 8 x 8"),
+    "fraction": (lambda tmp: {"share": 0.1, "data.kind": "digits"}, "train: 105 images, 1 x 8 x 8"),
+    "extended": (
+        lambda tmp: {
+            **{"data.kind": "stl10", "data.root": sets.stl10(tmp), "data.size": 8},
+            **{"extra.kind": "array", "extra.file": sets.arrays(tmp / "made.npz"), "extra.task": "object"},
+        },
+        "train: 90 images, 3 x 8 x 8",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_command_checks_and_shows_every_set(tmp_path, said, name):
+    options, counted = SETS[name]
+    words = [word for key, value in options(tmp_path).items() for word in ("--set", f"data.{key}={value}")]
+    code, out, err = said("data", "check", name, *words)
+    assert (code, err) == (0, "")
+    assert counted in out
+    assert out.splitlines()[-1].startswith("images that occur twice: ")
+    assert said("data", "show", name, *words, "--out", tmp_path / "sheet.png", "--count", "3")[0] == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.format == "PNG"
+
+
+def test_sets_made_of_others_have_no_place_of_their_own(said):
+    code, _, err = said("data", "check", "fraction", "--data-dir", "x", "--set", "data.data.kind=digits")
+    assert (code, err) == (2, "testudo: data set 'fraction' is made of another: --set data.data.root=... places that\n")

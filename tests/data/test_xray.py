@@ -54,6 +54,19 @@ def test_ages_are_standardised_over_training(tmp_path):
     assert age.unit == "years"
 
 
+def test_target_and_auxiliary_findings_are_tasks(tmp_path):
+    root = str(writers.nih(tmp_path))
+    whole = NIH(root).load("train").targets["pathology"]
+    chosen = NIH(root, target=("Mass", "Edema"), auxiliary=("Hernia",))
+    assert [task.name for task in chosen.tasks()] == ["pathology", "Hernia", "age", "gender"]
+    assert chosen.tasks()[0].labels == ("Mass", "Edema")
+    targets = chosen.load("train").targets
+    assert torch.equal(targets["pathology"], whole[:, [FINDINGS.index("Mass"), FINDINGS.index("Edema")]])
+    assert torch.equal(targets["Hernia"], whole[:, [FINDINGS.index("Hernia")]])
+    with pytest.raises(TestudoError, match="unknown nih finding 'Hernya'; did you mean 'Hernia'"):
+        NIH(root, auxiliary=("Hernya",))
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_no_patient_is_in_two_splits_and_shares_are_about_right(tmp_path, seed):
     root = writers.nih(tmp_path, patients=100)
@@ -74,6 +87,7 @@ def test_no_patient_is_in_two_splits_and_shares_are_about_right(tmp_path, seed):
         ("Finding Labels", "Hernya", "row 3, unknown label .* did you mean 'Hernia'"),
         ("Patient Age", "old", "row 3, column 'age': must be a number or blank, got 'old'"),
         ("Patient Gender", "X", "row 3, unknown class in column 'gender': 'X'"),
+        ("Patient ID", "", "row 3: no patient number"),
     ],
 )
 def test_a_bad_cell_is_named(tmp_path, column, value, message):

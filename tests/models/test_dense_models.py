@@ -15,7 +15,7 @@ from testudo.models.multitask import MultiTaskModel
 from testudo.models.pyramid import maps
 from testudo.models.resnet import PreActResNet18, ResNet18, ResNet50v2
 from testudo.models.unet import UNet
-from testudo.recipe import build
+from testudo.parts import build
 from testudo.tasks.classification import Classification
 from testudo.tasks.depth import Depth
 from testudo.tasks.normals import Normals

@@ -12,7 +12,7 @@ from testudo.attacks.siege import Siege
 from testudo.data.scenes import Scenes
 from testudo.errors import TestudoError
 from testudo.models.unet import UNet
-from testudo.recipe import build, dump
+from testudo.parts import build, dump
 from testudo.studies.auxiliaries import Auxiliaries
 from testudo.studies.joint import Joint
 from testudo.studies.quickstart import Quickstart

@@ -15,7 +15,7 @@ import torch
 from testudo.data.manifest import Manifest
 from testudo.errors import TestudoError
 from testudo.models.resnet import PreActResNet18
-from testudo.recipe import dump
+from testudo.parts import dump
 from testudo.run import Run
 from testudo.studies import quickstart
 from testudo.studies.quickstart import Quickstart

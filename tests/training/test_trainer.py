@@ -14,7 +14,7 @@ from testudo.data.digits import Digits
 from testudo.environment import threads
 from testudo.errors import TestudoError
 from testudo.models.encoder import Encoder
-from testudo.recipe import build
+from testudo.parts import build
 from testudo.run import Run, train
 from testudo.tensor_file import load
 from testudo.training import journal
@@ -35,24 +35,6 @@ def first(file, tmp_path_factory):
     return train(tiny.recipe(file, "madry", epochs=3), tmp_path_factory.mktemp("runs") / "first")
 
 
-class Stop(Exception):
-    """Raised in the middle of training."""
-
-
-class Stopper:
-    """A watcher that breaks off after some batches."""
-
-    def __init__(self, after):
-        self.after = after
-
-    def step(self, done, total):
-        if done == self.after:
-            raise Stop
-
-    def epoch(self, record):
-        pass
-
-
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(file, first, tmp_path):
     again = train(first.recipe, tmp_path / "again")
     other = train(replace(first.recipe, seed=1), tmp_path / "other")
@@ -63,8 +45,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(file, first, 
 @pytest.mark.parametrize("batch", [1, 4, 6, 11, 12])
 def test_going_on_from_any_batch_is_the_straight_run(first, tmp_path, monkeypatch, batch):
     monkeypatch.setattr(journal, "SAVE_EVERY", -1.0)
-    with pytest.raises(Stop):
-        train(first.recipe, tmp_path / "run", watchers=(Stopper(batch),))
+    with pytest.raises(tiny.Stop):
+        train(first.recipe, tmp_path / "run", watchers=(tiny.Stopper(batch),))
     assert (tmp_path / "run" / journal.LAST).exists() == (batch > 1)
     assert tiny.same_run(first, train(first.recipe, tmp_path / "run")) is None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from testudo.attacks.found import Given, pick
+from testudo.attacks.objective import reference
 from testudo.attacks.oracle import Answer, Oracle
 from testudo.balance.base import State
 from testudo.errors import TestudoError
@@ -48,6 +51,17 @@ class Baseline:
             name, image = list(self.oracle.tasks)[column], int(self.given.ids[row])
             raise TestudoError(f"the model's loss of task {name!r} is NaN on clean image {image}")
         return self._answer
+
+    def refer(self) -> None:
+        """Give the objective its references, of the precision and with the samples of the search, where it has any."""
+        oracle = self.oracle
+        names = [name for name in oracle.tasks if oracle.objective.relative(name)]
+        if not names or reference(names[0]) in self.given.targets:
+            return
+        with torch.no_grad():
+            said = [oracle.outputs(self.given.clean) for _ in range(oracle.samples)]
+        found = {reference(name): torch.stack([one[name] for one in said]).mean(0) for name in names}
+        self.given = replace(self.given, targets={**self.given.targets, **found})
 
     def outputs(self) -> dict[str, Tensor]:
         """Bare predictions by task, in full precision."""

@@ -57,7 +57,8 @@ class Objective:
         """The tasks under attack, of a model with ``tasks`` on a batch with the ``labelled`` ones.
 
         Raises:
-            TestudoError: the model lacks a named task, or the batch lacks a task's labels.
+            TestudoError: the model lacks a named task, the batch lacks a task's labels, or a task has no loss of its
+                own for each example.
         """
         labelled = set(labelled)
         own = self.surrogate if isinstance(self.surrogate, dict) else ()
@@ -68,6 +69,12 @@ class Objective:
             if name not in labelled:
                 have = ", ".join(sorted(labelled)) or "none"
                 raise TestudoError(f"task {name!r} is under attack but the batch has no labels for it (it has: {have})")
+            if tasks[name].paired:
+                alone = ", ".join(other for other in tasks if not tasks[other].paired) or "none"
+                raise TestudoError(
+                    f"task {name!r} compares images with each other, so that no one of them can be attacked; "
+                    f"name the objective's tasks (allowed: {alone})"
+                )
         return {name: tasks[name] for name in self.tasks or tasks}
 
     def losses(
@@ -79,13 +86,16 @@ class Objective:
     ) -> Tensor:
         """(N, K) what the attack raises for each of the K ``tasks``.
 
-        With ``aims``, wrong answers by task name, it is how near the model is to giving those.
+        With ``aims``, wrong answers by task name, it is how near the model is to giving those. Where ``targets`` hold
+        a task's :func:`reference`, it is measured from that.
         """
         columns = []
         for name, task in tasks.items():
             raised, said, target = self._surrogate(name), outputs[name], targets[name]
             if aims is not None:
                 columns.append(raised.towards(task, said, target, aims[name]))
+            elif self.relative(name) and reference(name) in targets:
+                columns.append(raised.since(task, said, targets[reference(name)], target))
             else:
                 columns.append((raised.wanting if self.targeted else raised)(task, said, target))
         return torch.stack(columns, 1)
@@ -104,6 +114,10 @@ class Objective:
             columns.append(beaten | ~task.valid(targets[name]))
         return torch.stack(columns, 1).all(1)
 
+    def relative(self, name: str) -> bool:
+        """Whether what is raised for the task is measured from the model's own word on the clean image."""
+        return self._surrogate(name).relative and not self.targeted
+
     def merit(self, state: State, losses: Tensor) -> Tensor:
         """(N,) the balance's one number for losses (N, K), -inf where anything in it is NaN."""
         merit = self.balance.merit(state, losses)
@@ -111,6 +125,11 @@ class Objective:
 
     def _surrogate(self, name: str) -> Surrogate:
         return self.surrogate.get(name, TaskLoss()) if isinstance(self.surrogate, dict) else self.surrogate
+
+
+def reference(name: str) -> str:
+    """The key among targets under which an attack keeps what the model says of the clean images for a task."""
+    return f"{name} on the clean image"
 
 
 def _surrogate(given: Surrogate | Callable[..., Tensor]) -> Surrogate:

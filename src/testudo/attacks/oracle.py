@@ -12,6 +12,7 @@ from torch import Tensor
 from testudo.attacks.objective import Objective
 from testudo.models.fast import Fast
 from testudo.models.pyramid import apart, maps
+from testudo.tasks.soft import hard
 from testudo.tasks.task import Task, working_precision
 
 Weigh = Callable[[Tensor, Tensor | None], Tensor]  # losses (M, K) and a Gramian (M, K, K) or none -> weights (M, K)
@@ -93,7 +94,7 @@ class Oracle:
         leaf = images.detach().requires_grad_()
         with torch.enable_grad():
             logits = torch.stack([working_precision(self.outputs(leaf)[name]) for _ in range(self.samples)]).mean(0)
-            label = targets[name].clamp(min=0)[:, None]
+            label = hard(targets[name]).clamp(min=0)[:, None]
             if aims is None:
                 classes = torch.arange(logits.shape[1], device=logits.device).expand_as(logits)
                 wrong = classes[classes != label].reshape(len(logits), -1)
@@ -135,7 +136,7 @@ class Oracle:
 
     def _sample(self, images: Tensor, targets: Mapping[str, Tensor], aims: Mapping[str, Tensor] | None) -> Answer:
         balance = self.objective.balance
-        if balance.needs == "gramian" and getattr(balance, "gradients", "input") == "features":
+        if balance.needs == "gramian" and getattr(balance, "gradients", "exact") == "features":
             self.asked += len(images)
             features = apart(self.model.features(images))
             outputs = self.model.decode(features, tuple(self.tasks), images.shape[-2:])

@@ -9,6 +9,7 @@ from torch import Tensor
 from testudo.attacks.base import Attack
 from testudo.attacks.problem import Problem
 from testudo.errors import TestudoError
+from testudo.tensors import normal
 
 
 def step_length(step: float | None, eps: float | Tensor, default: float) -> float | Tensor:
@@ -34,6 +35,8 @@ class PGD(Attack):
         step: length of one, in pixel units of the norm; by default 2.5 eps / steps.
         random_start: begin at a random point of the ball instead of the clean image.
         restarts: independent searches, of which the worst counts per example.
+        jitter: where above 0, a random start is the clean image plus normal noise of this standard deviation, in
+            pixel units, in place of a uniform point of the ball (0.001 in the released code of TRADES).
 
     >>> PGD(steps=20).step is None
     True
@@ -43,10 +46,13 @@ class PGD(Attack):
     step: float | None = None
     random_start: bool = True
     restarts: int = 1
+    jitter: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_steps(self.steps, self.step, self.restarts)
+        if not 0 <= self.jitter < float("inf") or (self.jitter and not self.random_start):
+            raise TestudoError(f"jitter must be at least 0, and 0 without random_start, got {self.jitter}")
 
     @property
     def runs(self) -> int:
@@ -60,9 +66,15 @@ class PGD(Attack):
 
     def search(self, problem: Problem) -> Tensor:
         """Climb for ``steps`` steps."""
-        images = problem.start(random=self.random_start)
+        images = self._start(problem)
         for _ in range(self.steps):
             length = step_length(self.step, problem.threat.radius(images), 2.5 / self.steps)
             direction = problem.threat.direction(problem.gradient(images), images)
             (images,) = problem.drop(problem.project(images + length * direction))
         return images
+
+    def _start(self, problem: Problem) -> Tensor:
+        if not self.jitter:
+            return problem.start(random=self.random_start)
+        noise = normal(problem.ids, tuple(problem.clean.shape[1:]), problem.seed, problem.run)
+        return problem.project(problem.clean + self.jitter * noise.to(problem.clean))

@@ -24,10 +24,11 @@ BLOCK = 1 / 8  # the share of examples that must be decided before they are take
 
 
 class Step(NamedTuple):
-    """What a forward and a backward pass tell: the way up (M, C, H, W), and the objective (M,) at the images."""
+    """What a forward and a backward pass tell: the way up (M, C, H, W), the objective (M,), who is beaten (M,)."""
 
     gradient: Tensor
     merit: Tensor
+    beaten: Tensor
 
 
 class Settled(Exception):
@@ -119,6 +120,7 @@ class Problem:
 
     def begin(self, run: int) -> bool:
         """Start a search anew: the balance forgets, what was found is kept. False where nothing is left to search."""
+        self.baseline.refer()
         self.restore()
         self.run, self._state, self.aims = run, None, None
         if self.keep == "first" and run == 0 and len(self.clean):
@@ -161,7 +163,8 @@ class Problem:
             answer = self.oracle.ask(leaf, self.targets, self.aims)
             gradient = self.oracle.climb(leaf, answer, lambda losses, gramian: self._weigh(images, losses, gramian))
         answer = answer._replace(raised=answer.raised.detach())
-        return Step(gradient, self._remember(images, answer) if inside else self._own_merit(answer))
+        merit = self._remember(images, answer) if inside else self._own_merit(answer)
+        return Step(gradient, merit, answer.beaten)
 
     def measure(self, images: Tensor, exact: bool = False) -> Tensor:
         """(M,) the objective's value, by one forward alone, in full precision (and not by the aims) if ``exact``."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from testudo.errors import TestudoError
 from testudo.registry import SURROGATES
 from testudo.tasks.classification import MultiLabel
+from testudo.tasks.soft import hard
 from testudo.tasks.task import Task, working_precision
 
 
@@ -42,10 +43,15 @@ class Surrogate(ABC):
     """
 
     fits: ClassVar[tuple[str, ...]] = ("classes", "labels", "numbers")
+    relative: ClassVar[bool] = False  # an untargeted attack measures it from what the model says of the clean image
 
     @abstractmethod
     def __call__(self, task: Task, prediction: Tensor, target: Tensor) -> Tensor:
         """(N,) the surrogate; 0 where there is no label."""
+
+    def since(self, task: Task, prediction: Tensor, clean: Tensor, target: Tensor) -> Tensor:
+        """(N,) the surrogate measured from ``clean``, the prediction on the clean image, where it is ``relative``."""
+        return self(task, prediction, target)
 
     def wanting(self, task: Task, prediction: Tensor, target: Tensor) -> Tensor:
         """(N,) what to raise to have ``target`` predicted; 0 where there is no label."""
@@ -164,6 +170,7 @@ class ClassSurrogate(Surrogate):
                 f"surrogate {type(self).__name__} needs at least {self.least} classes; "
                 f"task {task.name!r} has {logits.shape[1]} (use margin)"
             )
+        target = hard(target)  # of an image mixed of two, the class it has most of
         known = getattr(task, "known", task.valid)(target)
         return logits, torch.where(known, target, 0).long().unsqueeze(1), known
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from testudo.balance.base import Balance, State
 from testudo.balance.growth import FLOOR, growth, labelled, mean
 from testudo.balance.minnorm import frank_wolfe, min_norm, nonnegative, product, unit_form
 from testudo.errors import TestudoError, unknown
+
+Normalise = Literal["none", "l2", "loss", "loss+"]
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,18 @@ class GradientBalance(Balance, ABC):
     (:func:`~testudo.balance.growth.growth`; softmin's merit as its sharpness goes to 0).
 
     Args:
-        gradients: with respect to what they are taken: the ``"input"`` (one backward pass per task), or the
-            encoder's ``"features"`` (Sener & Koltun's upper bound: one pass through the encoder in all).
+        gradients: ``"exact"``: with respect to what moves (one backward pass per task), which is the image in an
+            attack and the shared parameters in training; ``"features"``: to what the encoder gives (Sener & Koltun's
+            upper bound: one pass through the encoder in all).
     """
 
-    gradients: Literal["input", "features"] = "input"
+    gradients: Literal["exact", "features"] = "exact"
 
     needs: ClassVar[Literal["nothing", "losses", "gramian"]] = "gramian"
 
     def __post_init__(self) -> None:
-        if self.gradients not in ("input", "features"):
-            raise unknown("place of gradients", self.gradients, ("input", "features"))
+        if self.gradients not in ("exact", "features"):
+            raise unknown("place of gradients", self.gradients, ("exact", "features"))
 
     def start(self, clean_losses: Tensor, tasks: Sequence[str] = ()) -> State:
         """The clean losses, and which tasks count."""
@@ -65,6 +68,16 @@ class GradientBalance(Balance, ABC):
         return mean(growth(losses, state["clean"], FLOOR), state["known"])
 
 
+def divisors(normalise: Normalise, gramian: Tensor, moving: Tensor, losses: Tensor) -> Tensor:
+    """(*B, K) what each gradient is divided by; see :class:`MGDA`."""
+    unit = torch.ones_like(gramian[..., 0])
+    if normalise in ("l2", "loss+"):
+        unit = unit_form(gramian, moving)[1]
+    if normalise.startswith("loss"):
+        unit = unit * losses.double().abs().clamp(min=FLOOR)
+    return unit
+
+
 @dataclass(frozen=True)
 class MGDA(GradientBalance):
     """The shortest vector in the convex hull of the gradients (Désidéri 2012; Sener & Koltun 2018).
@@ -82,29 +95,29 @@ class MGDA(GradientBalance):
     """
 
     solver: Literal["exact", "frank_wolfe"] = "exact"
-    normalise: Literal["none", "l2", "loss", "loss+"] = "l2"
+    normalise: Normalise = "l2"
     steps: int = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.solver not in ("exact", "frank_wolfe"):
             raise unknown("solver", self.solver, ("exact", "frank_wolfe"))
-        if self.normalise not in ("none", "l2", "loss", "loss+"):
-            raise unknown("normalisation", self.normalise, ("none", "l2", "loss", "loss+"))
+        if self.normalise not in get_args(Normalise):
+            raise unknown("normalisation", self.normalise, get_args(Normalise))
         if self.steps < 1:
             raise TestudoError(f"steps must be at least 1, got {self.steps}")
 
     def solve(self, gramian: Tensor, moving: Tensor, losses: Tensor, state: State) -> tuple[Tensor, State]:
         """The minimum-norm weights."""
-        unit = torch.ones_like(gramian[..., 0])
-        if self.normalise in ("l2", "loss+"):
-            unit = unit_form(gramian, moving)[1]
-        if self.normalise.startswith("loss"):
-            unit = unit * losses.double().abs().clamp(min=FLOOR)
+        unit = self.units(gramian, moving, losses, state)
         inner = gramian / unit[..., :, None] / unit[..., None, :]
         found = frank_wolfe(inner, moving, self.steps) if self.solver == "frank_wolfe" else min_norm(inner, moving)
         weights = found / unit
         return weights / weights.sum(-1, keepdim=True), state
+
+    def units(self, gramian: Tensor, moving: Tensor, losses: Tensor, state: State) -> Tensor:
+        """(*B, K) what each gradient is divided by."""
+        return divisors(self.normalise, gramian, moving, losses)
 
 
 @dataclass(frozen=True)

@@ -63,17 +63,16 @@ def evaluate(
 
 
 def _further(summary: pl.DataFrame) -> list[Table]:
-    """For each task with metrics beside its primary one a table of them: a line per attack, a column per metric."""
+    """For each task with metrics beside its primary one a table of them, with their intervals."""
     tables = []
     for (task,), part in summary.filter(~pl.col("primary")).partition_by("task", as_dict=True).items():
-        metrics = part["metric"].unique(maintain_order=True).to_list()
         table = Table(title=f"{task}: further metrics")
-        table.add_column("attack")
-        for metric in metrics:
-            table.add_column(METRICS.get(metric, metric), justify="right")
-        for (attack,), rows in part.partition_by("attack", as_dict=True).items():
-            values = dict(rows.select("metric", "value").iter_rows())
-            table.add_row(attack, *(number(metric, values.get(metric)) for metric in metrics))
+        for name in ("attack", "metric", "value", "95 % interval", "n"):
+            table.add_column(name, justify="right" if name in ("value", "n") else "left")
+        for row in part.iter_rows(named=True):
+            metric, span = row["metric"], between(row["metric"], row["low"], row["high"])
+            words = METRICS.get(metric, metric)
+            table.add_row(row["attack"], words, number(metric, row["value"]), span, str(row["n"]))
         tables.append(table)
     return tables
 

@@ -12,7 +12,18 @@ from tyro.conf import Positional
 from testudo.registry import FAMILIES
 
 Family = Literal[
-    "attacks", "threats", "surrogates", "balances", "tasks", "data", "derived", "models", "methods", "studies"
+    "attacks",
+    "threats",
+    "surrogates",
+    "balances",
+    "tasks",
+    "data",
+    "derived",
+    "pretexts",
+    "partners",
+    "models",
+    "methods",
+    "studies",
 ]
 
 

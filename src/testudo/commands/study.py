@@ -16,8 +16,8 @@ from testudo.data.dataset import DataSet
 from testudo.errors import TestudoError
 from testudo.files import write_atomic
 from testudo.overrides import override, parse_override
+from testudo.parts import build, dump
 from testudo.progress import clock, meter
-from testudo.recipe import build, dump
 from testudo.registry import STUDIES
 from testudo.studies.publish import collect, tell
 from testudo.studies.runner import Runner

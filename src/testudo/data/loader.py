@@ -15,6 +15,7 @@ from testudo.data.batch import Batch
 from testudo.data.dataset import Examples
 from testudo.data.splits import generator
 from testudo.errors import TestudoError
+from testudo.processes import part
 from testudo.tasks.task import Task
 
 
@@ -35,6 +36,7 @@ class Loader:
         workers: processes that read and augment ahead; 0 does it here.
         tasks: batches have the targets of these alone; none means all targets. An augmentation that moves pixels
             must be told the tasks of dense targets.
+        share: which process this is, of how many: each batch is spread over them, and this is one's part.
 
     Raises:
         TestudoError: a batch size below 1 or a negative number of workers.
@@ -52,6 +54,7 @@ class Loader:
     augment: Augment | None = None
     workers: int = 0
     tasks: tuple[Task, ...] = ()
+    share: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.workers < 0:
@@ -64,7 +67,8 @@ class Loader:
 
     def __call__(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of ``epoch`` from number ``start`` on (as if those before had been taken)."""
-        plan = list(self.order(epoch).split(self.batch_size))[start:] if len(self.examples) else []
+        whole = list(self.order(epoch).split(self.batch_size))[start:] if len(self.examples) else []
+        plan = [rows[part(len(rows), *self.share)] for rows in whole]
         made = _Batches(self, plan, epoch)
         if not self.workers or not plan:
             for number in range(len(plan)):
@@ -76,6 +80,11 @@ class Loader:
             if isinstance(batch, TestudoError):
                 raise batch
             yield batch
+
+    def places(self, number: int) -> Tensor:
+        """Where the examples of this process's part of batch ``number`` stand in the whole batch."""
+        size = min(self.batch_size, len(self.examples) - number * self.batch_size)
+        return torch.arange(size)[part(size, *self.share)]
 
     def order(self, epoch: int) -> Tensor:
         """(N,) the indices of the examples in the order of ``epoch``."""

@@ -12,10 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from testudo.data.columns import KINDS, Column, as_classes, as_flags, as_labels, as_numbers, guess
+from testudo.data.columns import KINDS, Column, as_classes, as_flags, as_labels, as_numbers, guess, identifier
 from testudo.data.dataset import DataSet, Examples, joined
 from testudo.data.faults import refuse
 from testudo.data.images import GREY_MODES, Files, opened
+from testudo.data.listed import MAPS, Listed
 from testudo.data.splits import share, stratified
 from testudo.data.table import Table, read
 from testudo.errors import TestudoError, unknown
@@ -29,6 +30,7 @@ class _Parsed(NamedTuple):
 
     table: Table
     columns: tuple[Column, ...]
+    maps: list[tuple[str, str, str]]  # each task's name, and its column's name and kind
     left_out: tuple[str, ...]
     ids: Tensor
     parts: dict[str, Tensor]
@@ -58,10 +60,12 @@ class Manifest(DataSet):
         size: height and width to which images are resized (bilinear, with antialiasing); (0, 0): all have
             the size of the first and are left as they are.
         channels: 1 (grey) or 3 (RGB), to which images are converted; 0: as the first.
-        columns: the kind of each task's column: classification, multilabel or regression. Where given,
+        columns: the kind of each task's column: classification, multilabel, regression or depth. Where given,
             other columns are no tasks. A multilabel column holds lists or words with ``|`` between
             (``|`` alone: none); where there is no column of that name, ``classes`` names columns of 0 and 1.
+            A depth column holds paths: arrays (``.npy``) of metres, or images of more than 8 bits; its tasks come last.
         classes: the classes or labels of a column in their order; default: all that occur, sorted.
+        depth_step: of depth images, in metres.
         val_share, test_share: shares of the rows, where the file does not say.
         seed: decides which rows.
 
@@ -78,18 +82,21 @@ class Manifest(DataSet):
     channels: int = 0
     columns: dict[str, str] = field(default_factory=dict)
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    depth_step: float = 0.001
     val_share: float = 0.1
     test_share: float = 0.2
     seed: int = 0
 
     def __post_init__(self) -> None:
         for column, kind in self.columns.items():
-            if kind not in KINDS:
-                raise unknown(f"kind of column {column!r}:", kind, KINDS)
+            if kind not in (*KINDS, *MAPS):
+                raise unknown(f"kind of column {column!r}:", kind, (*KINDS, *MAPS))
         if self.channels not in (0, 1, 3):
             raise TestudoError(f"manifest: channels must be 1 (grey), 3 (RGB) or 0 (as the first), got {self.channels}")
         if min(self.size) < 0 or (min(self.size) == 0 and max(self.size) > 0):
             raise TestudoError(f"manifest: size must be height and width in pixels, or 0 and 0, got {self.size}")
+        if not self.depth_step > 0:
+            raise TestudoError(f"manifest: depth_step must be above 0, got {self.depth_step}")
         share(0, self.val_share, "manifest: val_share")
         share(0, self.test_share, "manifest: test_share")
         if self.val_share + self.test_share >= 1:
@@ -107,6 +114,7 @@ class Manifest(DataSet):
             f"{self.file}: {len(parsed.table):,} rows, {height}x{width} {colour} images; {counts}",
             *([parsed.note] if parsed.note else []),
             *(f"{column.describe(parsed.parts['train'])} ({how})" for column in parsed.columns),
+            *(f"{name}: {kind} in files ({how})" for name, _, kind in parsed.maps),
             *(f"left out: {words}" for words in parsed.left_out),
         ]
 
@@ -119,7 +127,8 @@ class Manifest(DataSet):
         images = Files(self._items, self._parsed.table.where, (3, 1, 1), resize=True)  # any image will do
         with suppress(TestudoError):  # no image can be read: each has its line then
             images = self._images
-        return [*problems, *images.problems()]
+        maps = self._maps(images)
+        return [*problems, *images.problems(), *(line for row in range(len(maps)) for line in maps.faults(row))]
 
     def read(self, split: str) -> Examples:
         """The rows of ``split``."""
@@ -128,13 +137,15 @@ class Manifest(DataSet):
             raise TestudoError(f"{self.file}: no rows for split {split!r}")
         resized = f"images resized to {self.size[0]}x{self.size[1]} bilinearly" if any(self.size) else ""
         targets = {column.name: column.targets for column in parsed.columns}
-        every = Examples(self._images, targets, parsed.ids, joined(resized, parsed.note))
+        maps = self._maps(self._images) if parsed.maps else None
+        every = Examples(self._images, targets, parsed.ids, joined(resized, parsed.note), maps=maps)
         return every.take(parsed.parts[split])
 
     def labelled(self) -> tuple[Task, ...]:
         """A task for every column of labels."""
         parsed = self._sound()
-        return tuple(column.task(parsed.parts["train"]) for column in parsed.columns)
+        dense = (MAPS[kind](name) for name, _, kind in parsed.maps)
+        return (*(column.task(parsed.parts["train"]) for column in parsed.columns), *dense)
 
     def _sound(self) -> _Parsed:
         """The table, refused where a cell in it is wrong."""
@@ -152,13 +163,14 @@ class Manifest(DataSet):
         if table.has(self.id, ID):
             ids, wrong = table.ids(self.id)
         kinds, left_out = self._kinds(table)
-        columns = tuple(self._encoded(table, name, kind) for name, kind in kinds.items())
-        _refuse_twins(self.file, columns)
+        columns = tuple(self._encoded(table, name, kind) for name, kind in kinds.items() if kind in KINDS)
+        maps = [(identifier(name), name, kind) for name, kind in kinds.items() if kind in MAPS and table.column(name)]
+        _refuse_twins(self.file, [*(column.name for column in columns), *(name for name, _, _ in maps)])
         if "train" not in names:
             problems.append(f"{self.file}: no rows for split 'train'")
         parts, note = self._parts(names, columns)
         of_columns = [problem for column in columns for problem in column.problems]
-        return _Parsed(table, columns, left_out, ids, parts, note, (*problems, *wrong, *of_columns))
+        return _Parsed(table, columns, maps, left_out, ids, parts, note, (*problems, *wrong, *of_columns))
 
     def _kinds(self, table: Table) -> tuple[dict[str, str], tuple[str, ...]]:
         """The kind of each task's column, and what was left out and why."""
@@ -211,6 +223,15 @@ class Manifest(DataSet):
         by = f" by class of {main.name}" if main else ""
         return rows, f"{' and '.join(drawn)} rows drawn at random{by} (seed {self.seed})" if drawn else ""
 
+    def _maps(self, images: Files) -> Listed:
+        """The depth of all rows, at the size of their images."""
+        parsed, base = self._parsed, Path(self.file).parent / self.root
+        files = {
+            name: tuple(None if cell is None else base / str(cell) for cell in parsed.table.column(column))
+            for name, column, _ in parsed.maps
+        }
+        return Listed(files, parsed.table.where, images.shape[1:], images.resize, self.depth_step)
+
     @cached_property
     def _items(self) -> tuple[Path | bytes, ...]:
         base = Path(self.file).parent / self.root
@@ -245,8 +266,7 @@ def _item(cell: Any, base: Path) -> Path | bytes:
     return cell if isinstance(cell, bytes) else base / str(cell)
 
 
-def _refuse_twins(file: str, columns: tuple[Column, ...]) -> None:
-    names = [column.name for column in columns]
+def _refuse_twins(file: str, names: list[str]) -> None:
     twins = [name for name in names if names.count(name) > 1]
     if twins:
         raise TestudoError(f"{file}: two columns make a task called {twins[0]!r}; rename one")

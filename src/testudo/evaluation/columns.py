@@ -25,6 +25,7 @@ ROWS = pl.Schema({
     "score": pl.Float32, "loss": pl.Float32, "linf": pl.Float32, "l2": pl.Float32, "record": pl.List(pl.Float32),
 })  # fmt: skip
 ATTACK = ("family", "norm", "eps", "steps", "objective")
+ONE = " of "  # between a metric's name and that of the one label it is about: "auroc of edema"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +57,15 @@ class Column:
         return self.metric, *self.further
 
     def by(self, metric: str) -> Column:
-        """The same records under another of their metrics."""
-        return self if metric == self.metric else replace(self, metric=metric)
+        """The records under another of their metrics; ``"auroc of edema"`` is about that label's logit and target."""
+        if metric == self.metric:
+            return self
+        if ONE not in metric:
+            return replace(self, metric=metric)
+        alone = [name for name in self.further if ONE in name]  # one for each label, in their order
+        records = self.records[:, alone.index(metric) :: len(alone)]
+        labelled = self.labelled & ~np.isnan(records[:, 1])
+        return replace(self, metric=metric.partition(ONE)[0], records=records, labelled=labelled)
 
     def only(self, where: NDArray[np.bool_]) -> Column:
         """The same column on the examples ``where`` (n,) holds; itself where that is all it has."""

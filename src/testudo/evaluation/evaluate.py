@@ -184,8 +184,8 @@ def _batch_rows(target: Fast, batch: Batch, name: str, attack: Attack | None, ru
         )
         for task in (names if len(batch) else ())
     ]
-    made = pl.concat(frames) if frames else pl.DataFrame(schema=ROWS)
-    return made.select(*ROWS).cast(dict(ROWS))
+    cast = (frame.select(*ROWS).cast(dict(ROWS)) for frame in frames)  # first: a task without further metrics has nulls
+    return pl.concat([pl.DataFrame(schema=ROWS), *cast])
 
 
 def _judged(target: Fast, name: str, output: Tensor, labels: Tensor) -> dict[str, object]:

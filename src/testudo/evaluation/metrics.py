@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from testudo.errors import unknown
-from testudo.evaluation.columns import Array
+from testudo.evaluation.columns import ONE, Array
 
 
 def accuracy(records: Array, weights: Array | None = None) -> Array:
@@ -149,7 +149,12 @@ METRICS = {
 
 
 def named(name: str) -> Metric:
-    """The metric called ``name`` in rows; raises TestudoError with the nearest name where there is none."""
+    """The metric called ``name`` in rows; raises TestudoError with the nearest name where there is none.
+
+    >>> named("auroc of edema").higher_is_better
+    True
+    """
+    name = name.partition(ONE)[0]
     if name not in METRICS:
         raise unknown("metric", name, METRICS)
     return METRICS[name]

@@ -90,11 +90,11 @@ def summarise(
 
     An accuracy of 0 or 1 gets the exact interval of :func:`certain` instead.
 
-    A task has one primary metric under each attack, and below it the further ones that ``rows`` name. A metric is
-    computed per run and averaged over the runs of a group; a replicate draws the same examples for all runs, tasks and
-    attacks. Rows with task ``"*"`` and metric ``"delta_mtl"`` or ``"delta_wor"`` hold :func:`delta_mtl` and
-    :func:`delta_wor` of the primary metrics over the tasks of an attack, each run against its own clean metric on the
-    same examples.
+    A task has one primary metric under each attack, and below it the further ones that ``rows`` name: of several
+    labels, the AUROC of each (``"auroc of edema"``), over the examples on which it is known. A metric is computed per
+    run and averaged over the runs of a group; a replicate draws the same examples for all runs, tasks and attacks. Rows
+    with task ``"*"`` and metric ``"delta_mtl"`` or ``"delta_wor"`` hold :func:`delta_mtl` and :func:`delta_wor` of the
+    primary metrics over the tasks of an attack, each run against its own clean metric on the same examples.
 
     Args:
         rows: result rows.
@@ -138,7 +138,7 @@ def _parts(table: Mapping[Key, Column], resamples: int, seed: int) -> Iterator[t
     values = dict(zip(shown, found, strict=False))
     changes: dict[tuple[str, str], list[_Part]] = {}
     for name, column in shown.items():
-        primary = column.metric == table[name[:3]].metric
+        primary = name[3] == table[name[:3]].metric
         yield name, _Part(values[name], column.labelled, column.attack, primary)
     for key, clean_values in zip(before, found[len(shown) :], strict=True):
         column = table[key]

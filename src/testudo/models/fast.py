@@ -110,7 +110,7 @@ class Fast(Model):
         part: Any = self._quick
         if not hasattr(part, "decode"):
             kind = type(self._source[0]).__name__
-            raise TestudoError(f"gradients at the features need a MultiTaskModel, got {kind} (use gradients='input')")
+            raise TestudoError(f"gradients at the features need a MultiTaskModel, got {kind} (use gradients='exact')")
         with torch.autocast(images.device.type, enabled=False):
             return part.features(images)
 

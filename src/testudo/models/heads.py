@@ -33,10 +33,31 @@ class LinearHead(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """The task's raw outputs, in the weights' precision, at least float32."""
-        weight, bias, last = self.linear.weight, self.linear.bias, maps(features)[-1]
-        dtype = torch.promote_types(weight.dtype, torch.float32)
-        with torch.autocast(last.device.type, enabled=False):
-            return F.linear(last.mean((2, 3), dtype=dtype), weight.to(dtype), bias.to(dtype))
+        pooled = _pooled(features, self.linear)
+        with torch.autocast(pooled.device.type, enabled=False):
+            return _linear(pooled, self.linear)
+
+
+class ProjectionHead(nn.Module):
+    """Global average pool, a linear layer as wide as the features, ReLU, a linear layer; in float32, as the above.
+
+    What a contrastive task compares: the projection of SimCLR (Chen et al. 2020, https://arxiv.org/abs/2002.05709),
+    z = W2 relu(W1 h), here with biases; the batch norm in its released code is left out.
+
+    >>> ProjectionHead(4, 2)(torch.zeros(3, 4, 5, 5, dtype=torch.bfloat16)).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(self, features: int, channels: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(features, features)
+        self.linear = nn.Linear(features, channels)
+
+    def forward(self, features: Features) -> Tensor:
+        """The projections, in the weights' precision, at least float32."""
+        pooled = _pooled(features, self.linear)
+        with torch.autocast(pooled.device.type, enabled=False):
+            return _linear(_linear(pooled, self.hidden).relu(), self.linear)
 
 
 class DenseHead(nn.Module):
@@ -78,7 +99,7 @@ def head_for(task: Task, encoder: nn.Module, decoders: Decoders, seed: int) -> t
     features = cast(int, encoder.features)
     with _drawn(seed, task.name):
         if not task.dense:
-            return None, LinearHead(features, task.channels)
+            return None, (ProjectionHead if task.projected else LinearHead)(features, task.channels)
         decoder = decoders.make()
         if decoder is not None:
             return decoder, DenseHead(decoders.features, task.channels, decoders.size)
@@ -89,6 +110,16 @@ def head_for(task: Task, encoder: nn.Module, decoders: Decoders, seed: int) -> t
         "image; take one with a decoder (unet, drn_d_22, resnet50_aspp, a residual network with decoder = 'unet'), or "
         "give a head: add_head(task, head)"
     )
+
+
+def _pooled(features: Features, like: nn.Linear) -> Tensor:
+    """The last map's mean over its pixels, (N, features), in the precision of ``like``, at least float32."""
+    return maps(features)[-1].mean((2, 3), dtype=torch.promote_types(like.weight.dtype, torch.float32))
+
+
+def _linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """The layer in the precision of ``x``."""
+    return F.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
 
 
 def _drawn(seed: int, name: str) -> AbstractContextManager[None]:

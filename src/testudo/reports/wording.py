@@ -64,7 +64,7 @@ def number(metric: str, value: float | None) -> str:
     """
     if value is None or math.isnan(value):
         return "–"
-    shown = {"auroc": ".3f"}.get(metric, "z#.3g")
+    shown = ".3f" if metric.startswith("auroc") else "z#.3g"
     text = f"{100 * value:z.1f}" if metric in _PERCENT else f"{value:{shown}}"
     return text.removesuffix(".").replace("-", "−")
 

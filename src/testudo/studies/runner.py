@@ -21,7 +21,8 @@ import torch
 
 from testudo.errors import TestudoError
 from testudo.evaluation.evaluate import Evaluation
-from testudo.recipe import Recipe, build, dump
+from testudo.parts import build, dump
+from testudo.recipe import Recipe
 from testudo.run import ROWS, Run, train
 from testudo.studies.study import Study
 
@@ -51,7 +52,12 @@ class Job:
 
     def passes(self, recipe: Recipe, examples: int, tests: int) -> tuple[float, float]:
         """Image passes (forward and backward) of training and of judging, for the estimate of time."""
-        training = recipe.trainer.epochs * examples * recipe.method.passes(recipe.chosen())
+        training = (
+            recipe.trainer.epochs
+            * examples
+            * recipe.method.images
+            * recipe.method.passes(list(recipe.learnt().values()))
+        )
         judging = tests * (1 + sum((attack.iterations + 1) * attack.runs for attack in recipe.suite.values()))
         return training, judging
 

@@ -13,9 +13,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.utilities import dim_zero_cat
 
 from testudo.errors import TestudoError, unknown
+from testudo.tasks.soft import UNLABELLED, check_distributions, check_whole, cross_entropy, hard, is_known
 from testudo.tasks.task import Task, working_precision
-
-UNLABELLED = -1
 
 
 def ranked(task: Task, logits: Tensor, target: Tensor, known: Tensor, rank: int) -> Tensor:
@@ -32,9 +31,25 @@ def ranked(task: Task, logits: Tensor, target: Tensor, known: Tensor, rank: int)
     return torch.where(known, order.select(1, rank - 1).to(target.dtype), target)
 
 
+class _Accuracy(MulticlassAccuracy):
+    """The share of the known classes that are told right."""
+
+    def __init__(self, task: Classification) -> None:
+        super().__init__(task.classes, average="micro", ignore_index=UNLABELLED)
+        self._name = task.name
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        check_whole(self._name, target)
+        super().update(preds, hard(target))
+
+
 @dataclass(frozen=True)
 class Classification(Task):
     """One class of ``classes``; targets are (N,) int64, -1 where unknown; metric: accuracy.
+
+    In training they may also be distributions, (N, classes) floats, NaN where unknown, as mixed images have (CutMix).
+    Where a label must be one class, as in :meth:`score`, it is then the most probable one; records and the metric
+    refuse labels that are mixed.
 
     Args:
         name: see :class:`Task`.
@@ -71,38 +86,48 @@ class Classification(Task):
 
     def known(self, target: Tensor) -> Tensor:
         """(N,) bool: the labels that are known."""
-        return target != UNLABELLED
+        return is_known(target)
 
     def valid(self, target: Tensor) -> Tensor:
         """The same: an example has one label."""
         return self.known(target)
 
+    def unknown(self, target: Tensor) -> Tensor:
+        """-1 for every example, of distributions NaN."""
+        return torch.full_like(target, torch.nan if target.is_floating_point() else UNLABELLED)
+
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """(N, classes) logits, (N,) classes -> (N,) in nats."""
-        logits, target = working_precision(prediction), target.long()
+        """(N, classes) logits, (N,) classes or (N, classes) distributions -> (N,) in nats."""
+        logits, mixed = working_precision(prediction), target.is_floating_point()
         if self.loss_kind == "cross_entropy":
-            return F.cross_entropy(logits, target, reduction="none", ignore_index=UNLABELLED)
+            if mixed:
+                return cross_entropy(logits, target)
+            return F.cross_entropy(logits, target.long(), reduction="none", ignore_index=UNLABELLED)
         known = self.valid(target)
-        one_hot = F.one_hot(target.clamp(min=0), self.classes).to(logits.dtype)
-        each = F.binary_cross_entropy_with_logits(logits, one_hot, reduction="none").sum(1)
+        aim = target.nan_to_num(0) if mixed else F.one_hot(target.long().clamp(min=0), self.classes)
+        each = F.binary_cross_entropy_with_logits(logits, aim.to(logits.dtype), reduction="none").sum(1)
         return torch.where(known, each, torch.zeros_like(each))
 
     def record(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """(N, 2): the predicted class, the true class."""
-        return torch.stack([prediction.argmax(1), target], 1).float()
+        """(N, 2): the predicted class, the true class; raises TestudoError where that is mixed."""
+        check_whole(self.name, target)
+        return torch.stack([prediction.argmax(1), hard(target)], 1).float()
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
         """1 where the largest logit is the label's, else 0."""
-        right = (prediction.argmax(1) == target).float()
+        right = (prediction.argmax(1) == hard(target)).float()
         return torch.where(self.valid(target), right, torch.nan)
 
     def metric(self) -> Metric:
         """Accuracy over all labelled examples, in [0, 1]."""
-        return MulticlassAccuracy(self.classes, average="micro", ignore_index=UNLABELLED)
+        return _Accuracy(self)
 
     def check(self, target: Tensor) -> None:
-        """Integers (N,) in -1..classes-1."""
-        if target.dim() != 1 or target.is_floating_point():
+        """Integers (N,) in -1..classes-1, or distributions (N, classes)."""
+        if target.is_floating_point():
+            check_distributions(self.name, target, self.classes)
+            return
+        if target.dim() != 1:
             found = f"{target.dtype} {tuple(target.shape)}"
             raise TestudoError(f"task {self.name!r}: labels must be integers of shape (N,), got {found}")
         wrong = (target < UNLABELLED) | (target >= self.classes)
@@ -119,7 +144,7 @@ class Classification(Task):
 
     def rival(self, prediction: Tensor, target: Tensor, rank: int) -> Tensor:
         """(N,) the wrong class with the ``rank``-th largest logit."""
-        return ranked(self, prediction, target, self.valid(target), rank)
+        return ranked(self, prediction, hard(target), self.valid(target), rank)
 
     def as_label(self, prediction: Tensor) -> Tensor:
         """The winning class."""
@@ -132,7 +157,7 @@ class Classification(Task):
 
     def tell(self, target: Tensor) -> list[str]:
         """The class."""
-        return [self._label(int(label)) if label != UNLABELLED else "unknown" for label in target]
+        return [self._label(int(label)) if label != UNLABELLED else "unknown" for label in hard(target)]
 
     def _label(self, index: int) -> str:
         return self.labels[index] if self.labels else str(index)
@@ -149,12 +174,14 @@ class _MeanAUROC(Metric):
     logits: list[Tensor]
     targets: list[Tensor]
 
-    def __init__(self) -> None:
+    def __init__(self, task: Task) -> None:
         super().__init__()
+        self._name = task.name
         self.add_state("logits", [], "cat")
         self.add_state("targets", [], "cat")
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
+        check_whole(self._name, target)
         self.logits.append(working_precision(prediction).detach())
         self.targets.append(target)
 
@@ -176,6 +203,7 @@ def _auroc(positive: Tensor, negative: Tensor) -> Tensor:
 class MultiLabel(Task):
     """Several labels, each present or absent; targets are (N, L) floats 0, 1 or NaN (unknown).
 
+    In training they may lie between, as those of mixed images do; records and the metric refuse that.
     The loss of an example is the mean binary cross-entropy over its known labels; the metric is AUROC,
     averaged over the labels; the score of one example is the share of its known labels told right.
 
@@ -202,6 +230,11 @@ class MultiLabel(Task):
         """One logit per label."""
         return len(self.labels)
 
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The AUROC of each label, where there are several."""
+        return tuple(f"auroc of {label}" for label in self.labels) if len(self.labels) > 1 else ()
+
     def valid(self, target: Tensor) -> Tensor:
         """At least one known label."""
         return (~target.isnan()).any(1)
@@ -215,7 +248,8 @@ class MultiLabel(Task):
         return (each * known).sum(1) / known.sum(1).clamp(min=1)
 
     def record(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """(N, 2 L): the logits, then the targets (NaN where unknown)."""
+        """(N, 2 L): the logits, then the targets (NaN where unknown); raises TestudoError where these are mixed."""
+        check_whole(self.name, target)
         return torch.cat([prediction.float(), target.float()], 1)
 
     def score(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -226,18 +260,20 @@ class MultiLabel(Task):
 
     def metric(self) -> Metric:
         """AUROC in [0, 1], averaged over the labels seen both present and absent; unknown ones are left out."""
-        return _MeanAUROC()
+        return _MeanAUROC(self)
 
     def check(self, target: Tensor) -> None:
-        """Floats (N, L), each 0, 1 or NaN."""
+        """Floats (N, L), each in [0, 1] or NaN."""
         if target.dim() != 2 or target.shape[1] != len(self.labels) or not target.is_floating_point():
             found = f"{target.dtype} {tuple(target.shape)}"
             raise TestudoError(
                 f"task {self.name!r}: labels must be floats of shape (N, {len(self.labels)}), got {found}"
             )
-        wrong = ~(target.isnan() | (target == 0) | (target == 1))
+        wrong = ~(target.isnan() | ((target >= 0) & (target <= 1)))
         if wrong.any():
-            raise TestudoError(f"task {self.name!r}: label {float(target[wrong][0])} must be 0, 1 or NaN (unknown)")
+            raise TestudoError(
+                f"task {self.name!r}: label {float(target[wrong][0])} must be in [0, 1] or NaN (unknown)"
+            )
 
     def as_label(self, prediction: Tensor) -> Tensor:
         """The labels said to be present."""

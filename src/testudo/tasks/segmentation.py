@@ -78,6 +78,10 @@ class Segmentation(DenseTask):
         """Pixels that are not ``ignore``."""
         return target != self.ignore
 
+    def unknown(self, target: Tensor) -> Tensor:
+        """``ignore`` for every pixel."""
+        return torch.full_like(target, self.ignore)
+
     def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         """(N, classes, H, W) logits, (N, H, W) classes -> (N,) in nats."""
         logits, target, known = self.aligned(prediction, target), target.long(), self.known(target)

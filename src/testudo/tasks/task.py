@@ -29,6 +29,8 @@ class Task(ABC):
 
     dense: ClassVar[bool] = False
     is_image: ClassVar[bool] = False  # the target is the image itself, and changes with it
+    projected: ClassVar[bool] = False  # its head has a hidden layer
+    paired: ClassVar[bool] = False  # it compares images with each other: an example's loss depends on its neighbours
     metric_name: ClassVar[str]
     higher_is_better: ClassVar[bool] = True
     decision: ClassVar[float | None] = None  # a score on the wrong side of this is a wrong answer; None: there is none
@@ -74,6 +76,10 @@ class Task(ABC):
     @abstractmethod
     def as_label(self, prediction: Tensor) -> Tensor:
         """The target that the prediction would be right about: a label for images that have none."""
+
+    def unknown(self, target: Tensor) -> Tensor:
+        """A target like ``target`` in which nothing is known: NaN, unless a task marks that otherwise."""
+        return torch.full_like(target, torch.nan)
 
     def moved(self, target: Tensor, mirror: Tensor, zoom: Tensor) -> Tensor:
         """What labels become after their pixels were moved as the image's: by default nothing else.

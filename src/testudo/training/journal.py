@@ -18,6 +18,7 @@ from torch import nn
 from testudo import tensor_file
 from testudo.errors import TestudoError, one_line
 from testudo.files import sweep, write_atomic
+from testudo.processes import rank, told
 from testudo.training import checkpoint
 
 LAST, BEST, LOG = "last.safetensors", "best.safetensors", "log.jsonl"
@@ -41,6 +42,7 @@ class Progress:
     Attributes:
         epoch, batch: the next batch to train on.
         steps: optimiser steps so far.
+        skipped: steps left out in the epoch so far, for a term that was not finite.
         best: the best validation score so far, None before the first.
         sums, counts: by term name, over the epoch so far.
         log: the records of the epochs that have ended.
@@ -50,6 +52,7 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     steps: int = 0
+    skipped: int = 0
     best: float | None = None
     sums: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -66,12 +69,12 @@ class Progress:
     def means(self) -> dict[str, float]:
         """The epoch's mean of each term, and a fresh count."""
         means = {name: total / self.counts[name] for name, total in self.sums.items()}
-        self.sums, self.counts = {}, {}
+        self.sums, self.counts, self.skipped = {}, {}, 0
         return means
 
 
 class Journal:
-    """Saves and restores a run in ``folder``, and tells the watchers."""
+    """Saves and restores a run in ``folder``, and tells the watchers; of several processes, the first alone writes."""
 
     def __init__(self, folder: Path, watchers: tuple[Watcher, ...] = ()) -> None:
         self.folder = folder
@@ -79,12 +82,14 @@ class Journal:
         self._saved = self._clock = time.monotonic()
 
     def restore(self, model: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[Progress, dict[str, torch.Tensor]]:
-        """Where the last session left off, and the balances' tensors; a fresh start where there was none.
+        """Where the last session left off, and all tensors but model's and optimiser's; fresh where there was none.
 
         Raises:
             TestudoError: the checkpoint is damaged, of another model, or none to continue from.
         """
-        sweep(self.folder)
+        if rank() == 0:
+            sweep(self.folder)
+        told(None)  # nobody reads before that
         path = self.folder / LAST
         if not path.exists():
             return Progress(), {}
@@ -98,7 +103,8 @@ class Journal:
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise TestudoError(f"{path} is no checkpoint that training can go on from: {one_line(error)}") from error
         self.write_log(progress)  # a kill may have come between a checkpoint and its log line
-        return progress, {name: value for name, value in tensors.items() if name.startswith("balance.")}
+        own = ("model.", "optimiser.", "rng")
+        return progress, {name: value for name, value in tensors.items() if not name.startswith(own)}
 
     def save(
         self,
@@ -111,6 +117,8 @@ class Journal:
         now = time.monotonic()
         progress.seconds += now - self._clock
         self._clock = self._saved = now
+        if rank() > 0:
+            return
         tensors = {**checkpoint.pack(model, optimiser), **states, "rng": torch.get_rng_state()}
         tensor_file.save(self.folder / LAST, tensors, {"progress": vars(progress)})
 
@@ -121,6 +129,8 @@ class Journal:
 
     def keep_best(self, model: nn.Module, record: dict[str, Any]) -> None:
         """Write the weights that scored best so far."""
+        if rank() > 0:
+            return
         weights = {f"model.{name}": value for name, value in model.state_dict().items()}
         facts = {key: value for key, value in record.items() if key != "seconds"}
         tensor_file.save(self.folder / BEST, weights, facts)
@@ -134,6 +144,8 @@ class Journal:
 
     def write_log(self, progress: Progress) -> None:
         """The log, a JSON line per epoch."""
+        if rank() > 0:
+            return
         lines = "".join(json.dumps(record) + "\n" for record in progress.log)
         write_atomic(self.folder / LOG, lines)
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from testudo.attacks.base import Attack
-from testudo.attacks.pgd import PGD
 from testudo.data.batch import Batch
 from testudo.errors import TestudoError
 from testudo.models.model import Model
 from testudo.tasks.task import Task
-from testudo.training.methods.base import Method, check_attack
+from testudo.training.methods.attacking import Attacking
 
 
 @dataclass(frozen=True)
-class Madry(Method):
+class Madry(Attacking):
     """The losses at adversarial images, made anew for every batch (Madry et al. 2018, equation 2.1).
 
     Args:
@@ -29,7 +27,6 @@ class Madry(Method):
     7
     """
 
-    attack: Attack = PGD(steps=7, keep="last")
     clean: float = 0.0
 
     def __post_init__(self) -> None:
@@ -37,18 +34,12 @@ class Madry(Method):
         if not 0 <= self.clean < 1:
             raise TestudoError(f"clean must be a share in [0, 1), got {self.clean}")
 
-    def passes(self, tasks: Sequence[Task]) -> int:
-        """The attack's steps, the update, and the clean images' share of it."""
-        return self.attack.iterations * self.attack.runs + (2 if self.clean else 1)
+    def updates(self, tasks: Sequence[Task]) -> int:
+        """One, and one for the clean images where they have a share."""
+        return 2 if self.clean else 1
 
-    def check(self, tasks: Mapping[str, Task]) -> None:
-        """Every named task must be the model's, those under attack too."""
-        super().check(tasks)
-        check_attack(self.attack, tasks)
-
-    def terms(self, model: Model, batch: Batch) -> dict[str, Tensor]:
+    def terms_at(self, model: Model, batch: Batch, images: Tensor) -> dict[str, Tensor]:
         """``{"task.adv": ...}`` and, for a clean share, ``{"task.clean": ...}``."""
-        images = self.attack.perturb(model, batch)
         hurt = self.task_terms(model, batch.with_images(images), "adv")
         if self.clean == 0:
             return hurt

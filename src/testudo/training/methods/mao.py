@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from testudo.data.batch import Batch
 from testudo.errors import TestudoError, unknown
 from testudo.models.model import Model
 from testudo.tasks.task import Task
-from testudo.training.methods.base import Method
+from testudo.training.methods.base import Method, Stage, State
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,15 @@ class Mao(Method):
 
     def passes(self, tasks: Sequence[Task]) -> int:
         """An attack and an update for each combination."""
-        groups = len(self.sets({task.name: task for task in tasks}))
-        return groups * (self.attack.iterations * self.attack.runs + 1)
+        return self.updates(tasks) * (self.attack.iterations * self.attack.runs + 1)
+
+    def steps_of(self, tasks: Sequence[Task]) -> int:
+        """One for each combination."""
+        return self.updates(tasks)
+
+    def updates(self, tasks: Sequence[Task]) -> int:
+        """One for each combination."""
+        return len(self.sets({task.name: task for task in tasks}))
 
     def check(self, tasks: Mapping[str, Task]) -> None:
         """Every named task must be the model's."""
@@ -61,22 +69,26 @@ class Mao(Method):
             if name not in tasks:
                 raise unknown("task (in the method's combinations)", name, tasks)
 
+    def alone(self, main: str) -> Mao:
+        """Attacks on ``main`` alone, as many as before, each with its step."""
+        return replace(super().alone(main), combinations=((main,),) * len(self.combinations or (0, 0)))
+
     def terms(self, model: Model, batch: Batch) -> dict[str, Tensor]:
         """The terms of the last combination, which holds all tasks by default."""
-        return self._combination(model, batch, len(self.sets(model.tasks)) - 1)
+        return self._stage(model, batch, len(self.sets(model.tasks)) - 1)()
 
-    def steps(self, model: Model, batch: Batch) -> Iterator[dict[str, Tensor]]:
+    def stages(self, model: Model, batch: Batch, state: State) -> Iterator[Stage]:
         """One update per combination, each attacked after the update before."""
         for index in range(len(self.sets(model.tasks))):
-            yield self._combination(model, batch, index)
+            yield self._stage(model, batch, index)
 
-    def _combination(self, model: Model, batch: Batch, index: int) -> dict[str, Tensor]:
+    def _stage(self, model: Model, batch: Batch, index: int) -> Stage:
         names = self.sets(model.tasks)[index]
         full = self._weighted(tuple(model.tasks))
         objective = Objective(tasks=names, balance=Fixed({name: full.weight(name) for name in names}))
         attack = replace(self.attack, objective=objective, seed=self.attack.seed + index)
         images = attack.perturb(model, batch)
-        return full.task_terms(model, batch.with_images(images), "adv", names)
+        return partial(full.task_terms, model, batch.with_images(images), "adv", names)
 
     def _weighted(self, names: tuple[str, ...]) -> Mao:
         """The same with every task's weight written out."""

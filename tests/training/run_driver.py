@@ -1,0 +1,27 @@
+"""A recipe trained by several processes, which break off at a batch where one is given: run by torchrun."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+
+from testudo.run import train
+from testudo.training import journal
+
+
+class Stopper:
+    """Breaks off after some batches."""
+
+    def step(self, done, total):
+        if done == int(sys.argv[3]):
+            raise SystemExit(9)
+
+    def epoch(self, record):
+        pass
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    journal.SAVE_EVERY = -1.0
+    train(sys.argv[1], sys.argv[2], watchers=(Stopper(),))
