@@ -161,3 +161,16 @@ def test_what_a_data_set_cannot_derive_is_one_line():
         Digits(derived=(OcclusionLabel("gaps"),)).load("val")
     with pytest.raises(TestudoError, match="derived task 'digit': there is a task of that name already"):
         Digits(derived=(SobelLabel("digit"),)).tasks()
+
+
+def test_only_what_is_wanted_is_made(folder, filed, monkeypatch):
+    asked = []
+    read = module.Made.read
+    monkeypatch.setattr(module.Made, "read", lambda self, *rest: asked.append(self.how.name) or read(self, *rest))
+    everything, name = with_all(filed), HOW[-1].name
+    some = everything.batch([0, 3], [name, "nothing"])
+    assert list(some.targets) == asked == [name]
+    assert torch.equal(some.targets[name], everything.batch([0, 3]).targets[name])
+    origin = next((how for how in HOW if how.origin), None)
+    if origin is not None:
+        assert list(everything.batch([1], [origin.name]).targets) == [origin.name]

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if "results" not in page.parts),
-    *sorted((ROOT / "recipes").glob("*.toml")),
+    ROOT / "recipes" / "README.md",
+    *sorted((ROOT / "recipes").rglob("*.toml")),
 ]
 
 

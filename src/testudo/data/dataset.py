@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -76,15 +76,22 @@ class Examples:
         """Height and width of every image."""
         return self.images.shape[1], self.images.shape[2]
 
-    def batch(self, indices: Tensor | Sequence[int]) -> Batch:
-        """The examples at ``indices``, in that order, images as floats in [0, 1]."""
+    def batch(self, indices: Tensor | Sequence[int], tasks: Iterable[str] | None = None) -> Batch:
+        """The examples at ``indices``, in that order, images as floats in [0, 1].
+
+        With the targets of ``tasks`` alone, where they are named: no other is read or made.
+        """
         picked = torch.as_tensor(indices, dtype=torch.int64)
         images = self.images.read(picked)
-        targets = {name: values[picked] for name, values in self.targets.items()}
-        targets |= {} if self.maps is None else self.maps.read(picked)
+        given = (*self.targets, *(self.maps.names if self.maps else ()), *(label.how.name for label in self.made))
+        names = set(given) if tasks is None else set(tasks)
+        labels = [label for label in self.made if label.how.name in names]
+        needed = names | {label.how.origin for label in labels}
+        targets = {name: values[picked] for name, values in self.targets.items() if name in needed}
+        targets |= {} if self.maps is None else self.maps.read(picked, needed)
         targets = {name: _widened(values) for name, values in targets.items()}
-        targets |= {label.how.name: label.read(picked, images, targets) for label in self.made}
-        return Batch(images, targets, self.ids[picked])
+        targets |= {label.how.name: label.read(picked, images, targets) for label in labels}
+        return Batch(images, {name: values for name, values in targets.items() if name in names}, self.ids[picked])
 
     def take(self, indices: Tensor | Sequence[int], note: str = "") -> Examples:
         """Only the examples at ``indices``; ``note`` is added to theirs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,9 +49,9 @@ class Listed:
     def __len__(self) -> int:
         return len(self.where)
 
-    def read(self, indices: Tensor) -> dict[str, Tensor]:
-        """(n, 1, H, W) float32 for each task, NaN where unknown; raises TestudoError naming the first wrong file."""
-        made = {name: torch.empty(len(indices), 1, *self.size) for name in self.files}
+    def read(self, indices: Tensor, tasks: Container[str]) -> dict[str, Tensor]:
+        """(n, 1, H, W) float32 for each of ``tasks``, NaN where unknown; raises TestudoError naming a wrong file."""
+        made = {name: torch.empty(len(indices), 1, *self.size) for name in self.files if name in tasks}
         for name, values in made.items():
             for row, index in enumerate(indices.tolist()):
                 values[row] = self._map(name, index)

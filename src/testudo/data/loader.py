@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -106,11 +106,8 @@ class _Batches(Dataset[Batch | TestudoError]):
 
     def get(self, number: int) -> Batch:
         loader = self._loader
-        batch = loader.examples.batch(self._plan[number])
-        if loader.tasks:
-            names = {task.name for task in loader.tasks}
-            kept = {name: target for name, target in batch.targets.items() if name in names}
-            batch = replace(batch, targets=kept)
+        names = [task.name for task in loader.tasks] or None
+        batch = loader.examples.batch(self._plan[number], names)
         return loader.augment(batch, loader.seed, self._epoch, loader.tasks) if loader.augment else batch
 
     def __getitem__(self, index: int) -> Batch | TestudoError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -27,8 +27,8 @@ class Maps(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, indices: Tensor) -> dict[str, Tensor]:
-        """The targets of the examples at ``indices`` (n,), by task: (n, ...) each."""
+    def read(self, indices: Tensor, tasks: Container[str]) -> dict[str, Tensor]:
+        """The targets of the examples at ``indices`` (n,), by task, of those among ``tasks``: (n, ...) each."""
 
     def take(self, indices: Tensor) -> Maps:
         """Only those of the examples at ``indices``, in that order."""
@@ -77,11 +77,12 @@ class Decoded:
     def __len__(self) -> int:
         return len(self.examples)
 
-    def read(self, indices: Tensor) -> dict[str, Tensor]:
+    def read(self, indices: Tensor, tasks: Container[str]) -> dict[str, Tensor]:
         """See :class:`Maps`; raises TestudoError naming the first file that is missing or wrong."""
         made = {
             task: torch.empty(len(indices), *shape, dtype=torch.uint8 if len(shape) == 2 else torch.float32)
             for task, shape in self.source.layout().items()
+            if task in tasks
         }
         for row, index in enumerate(indices.tolist()):
             target = self.source.opened(self.examples[index])

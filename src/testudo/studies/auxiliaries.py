@@ -33,8 +33,9 @@ TASKS = ("segmentation", "depth", "image")
 class Auxiliaries(Dense):
     """A main task learnt alone, and with each choice of the other tasks, under attacks on it alone.
 
-    Table 2 of Mao et al. (2020) on other data and a small network: FGSM, PGD, MIM and, for classes, Houdini, within
-    one Linf radius, in steps of 1/255, the main task weighing 1 and each auxiliary one ``auxiliary_weight``.
+    Tables 1 and 2 of Mao et al. (2020) on other data and a small network: FGSM, PGD, MIM and, for classes, Houdini on
+    the main task, and PGD on all tasks at once, within one Linf radius, in steps of 1/255, the main task weighing 1 and
+    each auxiliary one ``auxiliary_weight``.
     Departures: MIM as its authors have it (Mao's code leaves out its normalisation), Houdini per pixel with the pixel's
     error as the task loss, and each attack keeps the worst image it met.
 
@@ -92,8 +93,8 @@ class Auxiliaries(Dense):
         others = listed(name for name in self.tasks if name != self.main)
         return (
             f"A network learns {self.main!r} alone, and with each choice of {others}, which weigh "
-            f"{self.auxiliary_weight:g} each. It is attacked on {self.main!r} alone within Linf radius "
-            f"{radius(self.eps)} (pixels in [0, 1]), in steps of 1/255.",
+            f"{self.auxiliary_weight:g} each. It is attacked on {self.main!r} alone, and with PGD-{self.steps[0]} on "
+            f"all that it learnt, within Linf radius {radius(self.eps)} (pixels in [0, 1]), in steps of 1/255.",
             "Nothing is trained against attacks here, and the network is small. A difference between two networks "
             "may come from their seeds: the intervals tell of other test images only.",
         )
@@ -115,6 +116,7 @@ class Auxiliaries(Dense):
         return Variant(name, made, self.trained, alone if others else None)
 
     def _suite(self) -> dict[str, Attack]:
+        """On the main task; and once on every task at once, equally, which is Table 1's attack."""
         ball, main, last = Linf(self.eps), Objective((self.main,)), self.steps[-1]
         suite: dict[str, Attack] = {"fgsm": FGSM(ball, main)}
         suite |= {_name("pgd", steps): PGD(ball, main, steps=steps, step=1 / 255) for steps in self.steps}
@@ -123,6 +125,7 @@ class Auxiliaries(Dense):
         if isinstance(task, Segmentation):
             houdini = replace(main, surrogate=Houdini())
             suite[_name("houdini", last)] = PGD(ball, houdini, steps=last, step=1 / 255)
+        suite[f"{_name('pgd', self.steps[0])} on all tasks"] = PGD(ball, steps=self.steps[0], step=1 / 255)
         return suite
 
 
