@@ -13,6 +13,7 @@ from helpers import MODELS, OBJECTIVES
 
 from testudo.attacks.base import Attack, Attacked
 from testudo.attacks.objective import Objective
+from testudo.balance.floored import FlooredMGDA
 from testudo.balance.stealthy import Stealthy
 from testudo.data.batch import Batch
 from testudo.registry import ATTACKS, BALANCES, THREATS
@@ -174,7 +175,8 @@ def test_a_task_without_a_label_is_as_if_it_were_not_attacked(name, kind):
     """Trap of min-max: a task that cannot be hurt is always the one hurt least, and would take all the weight."""
     model, data = helpers.exact(helpers.multi().double()), helpers.batch(dtype=torch.float64)
     none = Batch(data.images, {**data.targets, "digit": torch.full((6,), -1)}, data.ids)
-    how = Stealthy(("angle",)) if kind == "stealthy" else helpers.balance(kind)
+    named = {"stealthy": Stealthy(("angle",)), "mgda_floored": FlooredMGDA(named=("angle",))}
+    how = named.get(kind) or helpers.balance(kind)
     ball = helpers.threat("linf", 0.3)
     with_it, without = (
         helpers.attack(name, threat=ball, steps=6, objective=Objective(tasks, how))(model, none)

@@ -42,8 +42,9 @@ def test_every_task_has_a_prediction_for_every_pixel_at_any_size(height, width):
 
 def test_a_pixel_is_seen_from_far_away_and_stays_where_it_is():
     net = model(8, TASKS[:1]).eval()
-    images = torch.rand(1, 3, 96, 128, requires_grad=True)
-    (gradient,) = torch.autograd.grad(net(images)["room"][0, 0, 48, 64], images)
+    draw = torch.Generator().manual_seed(0)
+    images = torch.rand(4, 3, 96, 128, generator=draw).requires_grad_()  # in one alone a unit may be off
+    (gradient,) = torch.autograd.grad(net(images)["room"][:, 0, 48, 64].sum(), images)
     seen = gradient.abs().sum((0, 1))
     assert seen[46:51, 62:67].min() > 0
     assert seen[80, 64] > 0  # beyond the reach of the fine levels alone
