@@ -17,7 +17,7 @@ FILES = sorted(HOME.rglob("*.py"))
 # know each other, and reports stand on the ground.
 FLOORS = [
     {"errors"},
-    {"files", "overrides", "tensors", "registry", "environment", "processes"},
+    {"files", "overrides", "tensors", "registry", "environment", "memory", "processes"},
     {"progress"},
     {"tensor_file", "reports", "geometry"},
     {"tasks", "balance"},

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from testudo.environment import leading
 from testudo.errors import TestudoError, one_line, unknown
 
 VERBS = {
@@ -34,7 +34,7 @@ RULE = {*"─-╭╮╰╯"}
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a verb; a user's mistake is one line on standard error and exit code 2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if os.environ.get("RANK", "0") != "0":  # of several processes, the first speaks for all
+    if not leading():  # of several processes, the first speaks for all
         sys.stdout = io.StringIO()
     try:
         sys.exit(run(words))

@@ -11,6 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+def leading() -> bool:
+    """Whether this process is the one that speaks: the first that ``torchrun`` started, or one alone.
+
+    >>> leading()
+    True
+    """
+    return os.environ.get("RANK", "0") == "0"
+
+
 def environment() -> dict[str, str]:
     """Versions of Python, testudo and the libraries that decide numbers, the git revision, the machine.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from testudo.errors import unknown
-from testudo.tensors import dot, norms, per_example
+from testudo.tensors import dot, norms, per_example, working_precision
 
 Form = Literal["paper", "sin4"]
 NONE = 1e-30  # a gradient of no larger number counts as zero: its direction is rounding, and 1 / length overflows
@@ -90,7 +90,7 @@ def curvature(first: Tensor, second: Tensor, form: Form = "paper", tiny: float =
 
 def _pair(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Both over the largest magnitude in either, so that squares do not overflow; (N,) whether neither is zero."""
-    first, second = _wide(first), _wide(second)
+    first, second = working_precision(first), working_precision(second)
     sizes = norms(first.detach(), torch.inf), norms(second.detach(), torch.inf)
     scale = per_example(_filled(torch.maximum(*sizes)), first)
     return first / scale, second / scale, (sizes[0] > NONE) & (sizes[1] > NONE)
@@ -101,7 +101,7 @@ def _unit(x: Tensor) -> Tensor:
 
     As :func:`testudo.tensors.unit`, but its derivative is never NaN, and knows nothing of the scaling.
     """
-    x = _wide(x)
+    x = working_precision(x)
     size = norms(x.detach(), torch.inf)
     x = torch.where(per_example(size > NONE, x), x, 0) / per_example(_filled(size), x)
     return x / per_example(_filled(dot(x, x)).sqrt(), x)
@@ -109,7 +109,7 @@ def _unit(x: Tensor) -> Tensor:
 
 def _length(x: Tensor) -> Tensor:
     """(N,) the length of each example."""
-    x = _wide(x)
+    x = working_precision(x)
     size = norms(x.detach(), torch.inf)
     x = x / per_example(_filled(size), x)
     return torch.where(size > NONE, size * _filled(dot(x, x)).sqrt(), 0)
@@ -118,7 +118,3 @@ def _length(x: Tensor) -> Tensor:
 def _filled(sizes: Tensor) -> Tensor:
     """``sizes`` with 1 for none."""
     return torch.where(sizes > NONE, sizes, 1)
-
-
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

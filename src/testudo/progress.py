@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from testudo.processes import leading
+from testudo.environment import leading
 
 QUIET = 10.0  # seconds between plain lines
 

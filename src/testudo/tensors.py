@@ -109,3 +109,10 @@ def normal(ids: Tensor, shape: tuple[int, ...], *stream: int) -> Tensor:
     """
     u = uniform(ids, (2, *shape), *stream)
     return (-2 * u[:, 0].log()).sqrt() * torch.cos(2 * math.pi * u[:, 1])
+
+
+def working_precision(prediction: Tensor) -> Tensor:
+    """``prediction`` in float32 where it came in half precision, else as it is."""
+    if prediction.dtype in (torch.float16, torch.bfloat16):
+        return prediction.float()
+    return prediction

@@ -16,14 +16,14 @@ from testudo.balance.softmin import Softmin
 from testudo.data.batch import Batch
 from testudo.errors import TestudoError
 from testudo.models.model import Model
-from testudo.models.multitask import MultiTaskModel
+from testudo.models.multitask import OWN, MultiTaskModel
 from testudo.models.resnet import ResNet18
 from testudo.models.unet import UNet
 from testudo.tasks.classification import Classification
 from testudo.tasks.depth import Depth
 from testudo.training.methods.base import Method
 from testudo.training.methods.standard import Standard
-from testudo.training.update import OWN, AtFeatures, PerTerm, Summed, gramian, update_of
+from testudo.training.update import AtFeatures, PerTerm, Summed, gramian, update_of
 
 TASKS = (Classification("kind", classes=3), Classification("size", classes=2))
 

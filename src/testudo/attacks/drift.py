@@ -12,8 +12,9 @@ from torch import Tensor
 from testudo.attacks.surrogates import Surrogate, kind, mean_known
 from testudo.tasks.classification import Classification
 from testudo.tasks.regression import Regression
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
 from testudo.tasks.vectors import direction
+from testudo.tensors import working_precision
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from testudo.attacks.surrogates import ClassSurrogate, Surrogate, mean_known
 from testudo.tasks.classification import MultiLabel
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
+from testudo.tensors import working_precision
 
 
 @dataclass(frozen=True)

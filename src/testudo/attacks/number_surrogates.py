@@ -15,8 +15,9 @@ from torch import Tensor
 from testudo.attacks.surrogates import Surrogate, kind, mean_known
 from testudo.errors import TestudoError
 from testudo.tasks.regression import Regression
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
 from testudo.tasks.vectors import between, direction
+from testudo.tensors import working_precision
 
 
 def scale(task: Task) -> tuple[float, float]:

@@ -13,7 +13,8 @@ from testudo.attacks.objective import Objective
 from testudo.models.fast import Fast
 from testudo.models.pyramid import apart, maps
 from testudo.tasks.soft import hard
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
+from testudo.tensors import working_precision
 
 Weigh = Callable[[Tensor, Tensor | None], Tensor]  # losses (M, K) and a Gramian (M, K, K) or none -> weights (M, K)
 

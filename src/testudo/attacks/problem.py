@@ -17,7 +17,7 @@ from testudo.attacks.threat import Threat
 from testudo.balance.base import State
 from testudo.data.batch import Batch
 from testudo.models.fast import Fast
-from testudo.tasks.task import working_precision
+from testudo.tensors import working_precision
 
 Keep = Literal["best", "last", "first"]
 BLOCK = 1 / 8  # the share of examples that must be decided before they are taken out, which costs a copy

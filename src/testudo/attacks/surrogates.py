@@ -21,7 +21,8 @@ from testudo.errors import TestudoError
 from testudo.registry import SURROGATES
 from testudo.tasks.classification import MultiLabel
 from testudo.tasks.soft import hard
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
+from testudo.tensors import working_precision
 
 
 def kind(task: Task) -> str:

@@ -15,7 +15,7 @@ from testudo.data.columns import as_classes, as_flags, as_numbers, number
 from testudo.data.images import Files
 from testudo.data.place import place
 from testudo.data.radiographs import Radiographs, Rows, patients, plausible_age
-from testudo.data.splits import held_out, share
+from testudo.data.splits import evenly, held_out, share
 from testudo.data.table import Table, read
 from testudo.errors import TestudoError, unknown
 
@@ -79,8 +79,7 @@ class CheXpert(Radiographs):
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Those of a thousand training images, evenly spaced: all of them would take many minutes to read."""
         train = self.load("train")
-        count = min(LOOKED_AT, len(train))
-        return train.take(torch.arange(count) * len(train) // count).statistics()
+        return train.take(evenly(LOOKED_AT, len(train))).statistics()
 
     def rows(self) -> Rows:
         """What the two tables say, one after the other."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from testudo.data.batch import Batch
 from testudo.data.dataset import DataSet, Examples
+from testudo.data.splits import evenly
 from testudo.data.tally import Tally
 from testudo.errors import TestudoError, one_line
 from testudo.registry import DATA
@@ -120,8 +121,8 @@ def show(dataset: DataSet, out: str | Path, split: str = "train", count: int = 2
     if target.suffix.lower() != ".png" or count < 1:
         raise TestudoError(f"show writes one or more images to a .png file, got {count} and {str(out)!r}")
     examples = dataset.load(split)
-    count = min(count, len(examples))
-    batch = examples.batch(torch.arange(count) * len(examples) // count)
+    batch = examples.batch(evenly(count, len(examples)))
+    count = len(batch)
     panels = [panel for index in range(count) for panel in _panels(dataset.tasks(), batch, index)]
     width = len(panels) // count  # of an example: its image, and its maps
     columns = width * max(1, min(count, COLUMNS // width))  # whole examples

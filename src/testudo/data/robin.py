@@ -14,7 +14,7 @@ from torch import Tensor
 from testudo.data.dataset import DataSet, Examples, joined
 from testudo.data.images import Files
 from testudo.data.place import place
-from testudo.data.splits import held_out, share
+from testudo.data.splits import evenly, held_out, share
 from testudo.data.streamed import name_id
 from testudo.errors import TestudoError, unknown
 from testudo.tasks.classification import Classification
@@ -91,8 +91,7 @@ class ROBIN(DataSet):
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Those of a thousand training images, evenly spaced."""
         train = self.load("train")
-        count = min(1000, len(train))
-        return train.take(torch.arange(count) * len(train) // count).statistics()
+        return train.take(evenly(1000, len(train))).statistics()
 
     def labelled(self) -> tuple[Task, ...]:
         """The object."""

@@ -99,3 +99,13 @@ def laid_out(groups: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     counts = groups.unique(return_counts=True)[1]
     order = torch.randperm(len(counts), generator=generator(seed))
     return order, (counts[order].cumsum(0) - counts[order] / 2) / max(len(groups), 1)
+
+
+def evenly(count: int, total: int) -> Tensor:
+    """Indices of at most ``count`` of ``total`` examples, evenly spaced from the first on.
+
+    >>> evenly(3, 9).tolist()
+    [0, 3, 6]
+    """
+    count = min(count, total)
+    return torch.arange(count) * total // count

@@ -43,6 +43,9 @@ def key_of(name: str) -> str:
     return f"task_{name}"
 
 
+OWN = ("heads.", f"decoders.{key_of('')}")  # where the names of weights begin that one task alone uses
+
+
 class MultiTaskModel(Model):
     """Images in [0, 1] -> one prediction per task.
 

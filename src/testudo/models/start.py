@@ -11,7 +11,7 @@ from torch import Tensor
 
 from testudo import tensor_file
 from testudo.errors import TestudoError, nearest
-from testudo.models.multitask import MultiTaskModel, key_of
+from testudo.models.multitask import OWN, MultiTaskModel, key_of
 from testudo.models.public import load_public
 
 BEST = "best.safetensors"  # what a run folder calls the weights that scored best
@@ -100,8 +100,7 @@ def _under(prefix: str) -> Callable[[Tensors], dict[str, Tensor]]:
 
 def _shared(tensors: Tensors) -> dict[str, Tensor]:
     """What belongs to no task, without the normalisation of images."""
-    own = (_NORMALISE, "heads.", f"decoders.{key_of('')}")
-    return {name: value for name, value in tensors.items() if not name.startswith(own)}
+    return {name: value for name, value in tensors.items() if not name.startswith((_NORMALISE, *OWN))}
 
 
 def _tasks(tensors: Tensors) -> list[str]:

@@ -11,7 +11,8 @@ from testudo.errors import TestudoError
 from testudo.models.model import Model
 from testudo.models.multitask import by_name, chosen
 from testudo.models.normalise import Normalise
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
+from testudo.tensors import working_precision
 
 
 class Wrapped(Model):

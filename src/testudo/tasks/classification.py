@@ -14,7 +14,8 @@ from torchmetrics.utilities import dim_zero_cat
 
 from testudo.errors import TestudoError, unknown
 from testudo.tasks.soft import UNLABELLED, check_distributions, check_whole, cross_entropy, hard, is_known
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
+from testudo.tensors import working_precision
 
 
 def ranked(task: Task, logits: Tensor, target: Tensor, known: Tensor, rank: int) -> Tensor:

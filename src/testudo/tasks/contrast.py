@@ -12,8 +12,9 @@ from torchmetrics import Metric
 from testudo.errors import TestudoError
 from testudo.processes import gathered, rank
 from testudo.tasks.classification import UNLABELLED
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
 from testudo.tasks.vectors import direction
+from testudo.tensors import working_precision
 
 
 class _Among(NamedTuple):

@@ -15,7 +15,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from testudo.errors import TestudoError
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
+from testudo.tensors import working_precision
 
 
 class Summed(Metric):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from testudo.tasks.dense import DenseNumbers
-from testudo.tasks.task import working_precision
+from testudo.tensors import working_precision
 
 STEPS = 512  # per metre
 SCALE = 16 * math.log(2)  # of the largest number of steps in 16 bits

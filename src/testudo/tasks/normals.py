@@ -11,8 +11,8 @@ from torchmetrics import Metric
 
 from testudo.errors import TestudoError, unknown
 from testudo.tasks.dense import DenseNumbers, Summed, mean, ratio, totals
-from testudo.tasks.task import working_precision
 from testudo.tasks.vectors import angle, direction
+from testudo.tensors import working_precision
 
 BINS = 240  # of 0.75 degrees: 11.25, 22.5 and 30 degrees are borders between two
 

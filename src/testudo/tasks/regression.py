@@ -11,7 +11,8 @@ from torchmetrics import Metric
 from torchmetrics.regression import MeanAbsoluteError
 
 from testudo.errors import TestudoError, unknown
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
+from testudo.tensors import working_precision
 
 
 class _NaturalError(MeanAbsoluteError):

@@ -124,10 +124,3 @@ class Task(ABC):
     def tell(self, target: Tensor) -> list[str]:
         """What each label says, in a few words for people."""
         return [f"{row.flatten()[0]:.3g}" for row in target]
-
-
-def working_precision(prediction: Tensor) -> Tensor:
-    """``prediction`` in float32 where it came in half precision, else as it is."""
-    if prediction.dtype in (torch.float16, torch.bfloat16):
-        return prediction.float()
-    return prediction

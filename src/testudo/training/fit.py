@@ -14,7 +14,7 @@ from testudo.data.dataset import Examples
 from testudo.data.loader import Loader
 from testudo.errors import TestudoError
 from testudo.models.model import Model
-from testudo.processes import count, everyones, rank, together, total
+from testudo.processes import count, rank, together, total
 from testudo.tensors import rekey
 from testudo.training.average import Average
 from testudo.training.journal import Journal, Progress, interruptible
@@ -42,7 +42,7 @@ class Fit:
         self.fabric, self.journal, self.seed = fabric, journal, seed
         self.optimiser = trainer.optimiser.build([p for p in model.parameters() if p.requires_grad])
         self.progress, states = journal.restore(model, self.optimiser)
-        self.states = {name: value.to(fabric.device) for name, value in _own(states).items()}
+        self.states = {name: value.to(fabric.device) for name, value in states.items()}
         self.average = Average(model, trainer.ema, self.states) if trainer.ema else None
         self.update = update_of(model, method, self.states, trainer.accumulate)
         self.skipped = 0  # in a row
@@ -82,7 +82,7 @@ class Fit:
         try:
             yield from loader(self.progress.epoch, self.progress.batch)
         except TestudoError:
-            self._save_alone()
+            self._save()
             raise
 
     def _scores(self, validate: Validate) -> dict[str, float]:
@@ -90,7 +90,7 @@ class Fit:
         try:
             return validate(self._kept())
         except TestudoError:
-            self._save_alone()
+            self._save()
             raise
 
     def _kept(self) -> Model:
@@ -142,10 +142,7 @@ class Fit:
         self.skipped += 1
         self.progress.skipped += 1
         if self.trainer.bad_term == "stop" or self.skipped > MOST_SKIPPED:
-            raise TestudoError(
-                f"the loss term {name!r} is no longer finite in epoch {self.progress.epoch + 1}; "
-                f"try a smaller learning rate (the last good checkpoint is in {self.journal.folder})"
-            )
+            raise self._diverged(f"the loss term {name!r}")
 
     def _end_epoch(self, validate: Validate, done: float) -> None:
         progress, trainer = self.progress, self.trainer
@@ -169,29 +166,13 @@ class Fit:
         self.journal.write_log(progress)
 
     def _save(self) -> None:
-        states = {name: value for name, value in self.states.items() if not name.startswith("method.")}
-        mine = {name: value for name, value in self.states.items() if name.startswith("method.")}
-        for which, theirs in enumerate(everyones({name: value.cpu() for name, value in mine.items()})):
-            states |= {f"{which}.{name}": value for name, value in theirs.items()}
-        self._write(states)
-
-    def _save_alone(self) -> None:
-        """Save without the others, who may not be here: what a method keeps of theirs is lost."""
-        self._write({f"{rank()}.{name}" if name.startswith("method.") else name: v for name, v in self.states.items()})
-
-    def _write(self, states: dict[str, Tensor]) -> None:
         if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            raise TestudoError(
-                f"a weight is no longer finite in epoch {self.progress.epoch + 1}; "
-                f"try a smaller learning rate (the last good checkpoint is in {self.journal.folder})"
-            )
-        if self.average is not None:
-            states |= self.average.states()
-        self.journal.save(self.model, self.optimiser, self.progress, states)
+            raise self._diverged("a weight")
+        kept = {} if self.average is None else self.average.states()
+        self.journal.save(self.model, self.optimiser, self.progress, {**self.states, **kept})
 
-
-def _own(states: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Of a checkpoint's states what is everybody's, and what this process's part of the method kept."""
-    prefix = f"{rank()}."
-    common = {name: value for name, value in states.items() if not name[0].isdigit()}
-    return common | {name.removeprefix(prefix): v for name, v in states.items() if name.startswith(prefix)}
+    def _diverged(self, what: str) -> TestudoError:
+        return TestudoError(
+            f"{what} is no longer finite in epoch {self.progress.epoch + 1}; "
+            f"try a smaller learning rate (the last good checkpoint is in {self.journal.folder})"
+        )

@@ -18,10 +18,11 @@ from torch import nn
 from testudo import tensor_file
 from testudo.errors import TestudoError, one_line
 from testudo.files import sweep, write_atomic
+from testudo.models.start import BEST
 from testudo.processes import rank, told
 from testudo.training import checkpoint
 
-LAST, BEST, LOG = "last.safetensors", "best.safetensors", "log.jsonl"
+LAST, LOG = "last.safetensors", "log.jsonl"
 SAVE_EVERY = 120.0  # seconds between checkpoints inside a long epoch
 
 

@@ -120,7 +120,7 @@ class Trainer:
                     f"task {task.name!r} contrasts a whole batch, which cannot come in parts; "
                     f"got accumulate = {self.accumulate}"
                 )
-        last = len(examples) % self.batch_size or min(len(examples), self.batch_size)
+        last = self._last(examples)
         if 0 < last < count():
             raise TestudoError(
                 f"the last batch of an epoch holds {last} example(s) for {count()} processes; try another batch_size"
@@ -133,8 +133,11 @@ class Trainer:
 
     def _smallest(self, examples: Examples) -> Batch:
         """The first examples, one where the epoch's last batch will hold one alone."""
-        count = len(examples) % self.batch_size or min(len(examples), self.batch_size)
-        return examples.batch(range(min(count, 2)))
+        return examples.batch(range(min(self._last(examples), 2)))
+
+    def _last(self, examples: Examples) -> int:
+        """How many examples an epoch's last batch holds."""
+        return len(examples) % self.batch_size or min(len(examples), self.batch_size)
 
     def _rehearse(self, model: Model, batch: Batch) -> None:
         """Refuse, before any work is done, a batch that the network cannot be trained on."""

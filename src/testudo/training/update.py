@@ -19,13 +19,12 @@ from torch import Tensor, nn
 from testudo.balance.base import Balance
 from testudo.balance.base import State as BalanceState
 from testudo.errors import TestudoError
-from testudo.models.multitask import MultiTaskModel
+from testudo.models.multitask import OWN, MultiTaskModel
 from testudo.models.pyramid import Features, apart, maps
 from testudo.processes import average, count, total
 from testudo.training.methods.base import Method
 
 Gradients = list[Tensor | None]  # one for each place, None where nothing depends on it
-OWN = ("heads.", "decoders.task_")  # where the names of parameters begin that one task alone uses
 
 
 @dataclass
@@ -160,7 +159,6 @@ class AtFeatures(Update):
         """Forget the encoder's outputs, too."""
         super().begin()
         self.outputs: list[Tensor] = []
-        self.weights: dict[str, Tensor] = {}
 
     @contextmanager
     def watching(self) -> Generator[None]:

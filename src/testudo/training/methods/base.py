@@ -72,7 +72,8 @@ class Method(ABC):
         Args:
             model: in training mode; may be changed between two steps.
             batch: what :meth:`pose` made.
-            state: tensors that the method keeps from batch to batch, to be changed in place; in the checkpoint.
+            state: tensors that the method keeps from batch to batch, to be changed in place; in the checkpoint, which
+                is one for all processes: they must keep the same.
         """
         for stage in self.stages(model, batch, state):
             yield stage()
@@ -86,9 +87,16 @@ class Method(ABC):
 
     def pose(self, batch: Batch, tasks: Mapping[str, Task], places: Tensor) -> Batch:
         """``batch`` with its images changed for the pretexts; see :func:`testudo.data.pretext.posed`."""
-        made = {pretext.task.name for pretext in self.pretexts}
-        given = [task for name, task in tasks.items() if name not in made]
-        return posed(batch, self.pretexts, given, self.main_sees, places)
+        return posed(batch, self.pretexts, self._given(tasks), self.main_sees, places)
+
+    @property
+    def made(self) -> set[str]:
+        """The names of the pretexts' tasks."""
+        return {pretext.task.name for pretext in self.pretexts}
+
+    def _given(self, tasks: Mapping[str, Task]) -> list[Task]:
+        """The data's tasks: those that no pretext makes."""
+        return [task for name, task in tasks.items() if name not in self.made]
 
     @property
     def images(self) -> int:
@@ -113,8 +121,7 @@ class Method(ABC):
 
     def check(self, tasks: Mapping[str, Task]) -> None:
         """Raise TestudoError where the method names a task that the model (pretexts included) lacks."""
-        made = {pretext.task.name for pretext in self.pretexts}
-        check_pretexts(self.pretexts, [task for name, task in tasks.items() if name not in made], self.main_sees)
+        check_pretexts(self.pretexts, self._given(tasks), self.main_sees)
         for name in self.weights:
             if name not in tasks:
                 raise unknown("task (in the method's weights)", name, tasks)

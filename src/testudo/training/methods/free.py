@@ -15,7 +15,8 @@ from testudo.data.batch import Batch
 from testudo.errors import TestudoError
 from testudo.models.model import Model
 from testudo.processes import gathered, rank
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
+from testudo.tensors import working_precision
 from testudo.training.methods.base import Method, State
 
 KEY = "method.free"  # (N, C, H, W) the perturbation of each place of a batch

@@ -109,12 +109,12 @@ class GAT(Method):
         """Refuse an attack that would find no labels where it is made, or leave images as they are."""
         if not self.pretexts or self.main_sees == "transformed":
             return
-        if self._made.issuperset(aims) and not self.adversarial_pretexts:
+        if self.made.issuperset(aims) and not self.adversarial_pretexts:
             raise TestudoError(
                 "attacked = 'auxiliary' with pretexts alone needs adversarial_pretexts = true or "
                 "main_sees = 'transformed': the images of the main task have no labels to attack"
             )
-        if self.adversarial_pretexts and self._made.isdisjoint(aims):
+        if self.adversarial_pretexts and self.made.isdisjoint(aims):
             raise TestudoError(
                 "adversarial_pretexts needs main_sees = 'transformed' or attacked = 'both': "
                 "nobody attacks the images that the pretexts changed"
@@ -131,10 +131,6 @@ class GAT(Method):
         if self.curvature.every > 1:
             state[COUNT] = torch.tensor(done + 1)
 
-    @property
-    def _made(self) -> set[str]:
-        return {pretext.task.name for pretext in self.pretexts}
-
     def _aims(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The tasks that the attack raises."""
         return {"main": names[:1], "both": names, "auxiliary": names[1:]}[self.attacked]
@@ -144,7 +140,7 @@ class GAT(Method):
 
     def _surviving(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The tasks that have an adversarial term."""
-        return tuple(name for name in names if self.adversarial_pretexts or name not in self._made)
+        return tuple(name for name in names if self.adversarial_pretexts or name not in self.made)
 
     def _names(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """What the terms are called, of a model with the tasks ``names``."""
@@ -180,7 +176,7 @@ class GAT(Method):
             return batch
         targets, views = dict(batch.targets), len(batch) // count
         for name, task in model.tasks.items():
-            if name in self._made or (task.dense and not task.is_image):
+            if name in self.made or (task.dense and not task.is_image):
                 continue
             labels = torch.cat([batch.targets[name][:count]] * views)
             known = per_example(task.valid(labels), batch.images)

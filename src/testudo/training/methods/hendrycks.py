@@ -39,5 +39,4 @@ class Hendrycks(Madry):
 
     def weight(self, name: str) -> float:
         """Lambda of one task."""
-        made = name in {pretext.task.name for pretext in self.pretexts}
-        return self.weights.get(name, self.auxiliary_weight if made else 1.0)
+        return self.weights.get(name, self.auxiliary_weight if name in self.made else 1.0)

@@ -17,7 +17,8 @@ from testudo.errors import TestudoError
 from testudo.models.model import Model
 from testudo.tasks.classification import Classification
 from testudo.tasks.soft import hard, soft
-from testudo.tasks.task import Task, working_precision
+from testudo.tasks.task import Task
+from testudo.tensors import working_precision
 from testudo.training.methods.attacking import Attacking
 from testudo.training.methods.base import mean_loss, mean_of
 
