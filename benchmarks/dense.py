@@ -23,7 +23,7 @@ from testudo.training.optimiser import Optimiser, Schedule
 from testudo.training.trainer import Trainer
 
 TASKS = ("segmentation", "depth", "normal", "reshading", "image")
-BATCH, BATCHES = 8, 16
+BATCH, BATCHES = 8, 32
 
 
 def scene(names: tuple[str, ...], size: tuple[int, int], images: int) -> tuple[MultiTaskModel, Examples]:

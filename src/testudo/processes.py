@@ -30,17 +30,9 @@ def joined(device: str = "auto") -> Generator[None]:
     dist.init_process_group("nccl" if gpu else "gloo", timeout=timedelta(hours=12))  # one may validate for long
     try:
         yield
+        dist.barrier()  # gloo may abort a process that leaves while another still speaks to it
     finally:
         dist.destroy_process_group()
-
-
-def leading() -> bool:
-    """Whether this process is the one that speaks: the first that ``torchrun`` started, or one alone.
-
-    >>> leading()
-    True
-    """
-    return os.environ.get("RANK", "0") == "0"
 
 
 def together() -> bool:
@@ -118,18 +110,6 @@ def told(value: Any) -> Any:
     if together():
         dist.broadcast_object_list(said)
     return said[0]
-
-
-def everyones(value: Any) -> list[Any]:
-    """What each process says, in their order.
-
-    >>> everyones(3)
-    [3]
-    """
-    said = [value] * count()
-    if together():
-        dist.all_gather_object(said, value)
-    return said
 
 
 def part(rows: int, which: int, of: int) -> slice:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from testudo.errors import TestudoError, one_line, unknown
+from testudo.memory import keep_memory
 from testudo.models.fold import Fold, fold
 from testudo.models.model import Model
 from testudo.models.pyramid import Features, maps
@@ -32,6 +33,8 @@ def _without_tf32(images: Tensor) -> AbstractContextManager[None]:
 def fast(model: nn.Module, precision: Precision = "auto", compile: bool = False) -> Fast:
     """A frozen copy of ``model`` to attack; the model itself is left exactly as it is.
 
+    From here on the process also keeps the memory of one batch for the next (:func:`testudo.memory.keep_memory`).
+
     Args:
         model: anything with the seam of a model. A :class:`MultiTaskModel` and a wrapped module are
             rewritten; another class is copied as it is and runs in float32.
@@ -50,6 +53,7 @@ def fast(model: nn.Module, precision: Precision = "auto", compile: bool = False)
     """
     if precision not in ("auto", "float32", "bf16"):
         raise unknown("precision", precision, ("auto", "float32", "bf16"))
+    keep_memory()
     return Fast(model, precision, compile)
 
 
