@@ -24,9 +24,10 @@ TASKS = (MAIN, "parity", "loop")
 JUDGE = {"clean": None, "pgd20": td.PGD(BALL, td.Objective((MAIN,)), steps=20)}
 
 
-def gat(balance: td.Balance | None = None, weight: float = 0.0, **fields: object) -> td.Method:
-    """GAT with that balance, and the curvature at ``weight``."""
+def gat(balance: td.Balance | None = None, weight: float = 0.0, main: float = 1.0, **fields: object) -> td.Method:
+    """GAT with that balance, the curvature at ``weight`` and the main task's adversarial loss times ``main``."""
     values: dict = {"attack": INNER, "balance": balance, "curvature": td.CurvatureTerms(weight), **fields}
+    values["adversarial_weight"] = main
     return td.GAT(**values)
 
 
@@ -36,6 +37,8 @@ def twins() -> dict[str, td.Method]:
     return {
         "single: adversarial": td.Madry(attack=alone),
         "single: clean + adversarial": gat(),
+        "single: clean + 3 x adversarial": gat(main=3.0),
+        "single: clean + 6 x adversarial": gat(main=6.0),
         "single: half clean, half adversarial": td.Madry(attack=alone, clean=0.5),
     }
 
@@ -64,11 +67,25 @@ def arms() -> dict[str, td.Method]:
         "UPGrad": td.UPGrad(),
         "AlignedMTL": td.AlignedMTL(),
     }
+    return {name: gat(balance) for name, balance in found.items()} | _weighed()
+
+
+def _weighed() -> dict[str, td.Method]:
+    """Other weights of the terms, other attacks, the regulariser."""
     few = {"parity": 0.1, "loop": 0.1}
-    return {name: gat(balance) for name, balance in found.items()} | {
+    main = (f"{MAIN}.adv",)
+    return {
         "sum, lambda 0.1": gat(weights=few),
-        "sum, main adversarial x 3": gat(td.Fixed(_fixed(3.0))),
+        "sum, main adversarial x 3": gat(main=3.0),
+        "sum, main adversarial x 6": gat(main=6.0),
+        "sum, main adversarial x 3, lambda 0.03": gat(main=3.0, weights={"parity": 0.03, "loop": 0.03}),
+        "sum, main adversarial x 3, lambda 0.1": gat(main=3.0, weights=few),
+        "sum, main adversarial x 3, lambda 0.3": gat(main=3.0, weights={"parity": 0.3, "loop": 0.3}),
+        "sum, main adversarial x 3, curvature 0.01": gat(main=3.0, weight=0.01),
         "sum, all tasks attacked": gat(attacked="both"),
+        "all adversarial x 3": gat(td.Fixed(_adversarial(3.0))),
+        "all adversarial x 3, lambda 0.3": gat(td.Fixed(_adversarial(3.0)), weights={"parity": 0.3, "loop": 0.3}),
+        "all adversarial x 3, all attacked": gat(td.Fixed(_adversarial(3.0)), attacked="both"),
         "tasks joined, MGDA, raw (the code's)": gat(td.MGDA(normalise="none"), joined=True),
         "tasks joined, MGDA, l2": gat(td.MGDA(), joined=True),
         "sum, curvature 0.01": gat(weight=0.01),
@@ -79,11 +96,9 @@ def arms() -> dict[str, td.Method]:
     }
 
 
-def _fixed(main: float) -> dict[str, float]:
-    """Weight ``main`` for the main task's adversarial term, 1 for every other."""
-    return {
-        f"{name}.{kind}": main if (name, kind) == (MAIN, "adv") else 1.0 for name in TASKS for kind in ("clean", "adv")
-    }
+def _adversarial(factor: float) -> dict[str, float]:
+    """Weight ``factor`` for every task's adversarial term, 1 for the clean ones."""
+    return {f"{name}.{kind}": factor if kind == "adv" else 1.0 for name in TASKS for kind in ("clean", "adv")}
 
 
 def recipe(name: str, method: td.Method, tasks: Sequence[str], seed: int, epochs: int) -> td.Recipe:

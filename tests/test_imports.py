@@ -29,7 +29,7 @@ FLOORS = [
     {"recipe"},
     {"facts"},
     {"run", "suite"},
-    {"search"},
+    {"search", "crossed"},
     {"studies"},
     {"commands"},
     {"cli"},

@@ -13,7 +13,7 @@ SCRIPT = """
 import resource, sys
 import torch
 import testudo as td
-from testudo.memory import keep_memory
+from testudo.memory import give_back, keep_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -21,11 +21,19 @@ def faults():
         torch.ones(5, 1_000_000)  # 20 MB
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() >> 20
+
 before = faults()
 model = td.wrap(torch.nn.Flatten(), [td.classification("a", classes=4)])
 td.fast(model)
 faults()  # the first block must be had from the system
-print(keep_memory(), before, faults())
+kept = faults()
+held = [torch.ones(1_000_000) for _ in range(50)]  # 200 MB
+del held
+full = resident()
+give_back()
+print(keep_memory(), before, kept, full, resident())
 """
 
 
@@ -40,12 +48,13 @@ def told(**settings: str) -> list[str]:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the GNU C library")
 def test_blocks_are_reused_once_a_fast_copy_was_made() -> None:
-    kept, before, after = told()
+    kept, before, after, full, left = told()
     assert kept == "True"
     assert int(after) < 0.1 * int(before)
+    assert int(left) < int(full) - 150  # MiB of the 200 that were free
 
 
 def test_what_the_environment_says_stands() -> None:
-    kept, before, after = told(MALLOC_TRIM_THRESHOLD_="131072")
+    kept, before, after, *_ = told(MALLOC_TRIM_THRESHOLD_="131072")
     assert kept == "False"
     assert int(after) > 0.5 * int(before)

@@ -17,9 +17,11 @@ from testudo.attacks.threat import Linf
 from testudo.balance.minmax import MinMax
 from testudo.data.manifest import Manifest
 from testudo.models.resnet import PreActResNet18
-from testudo.parts import dump, to_toml
+from testudo.parts import to_toml
 from testudo.recipe import Recipe
-from testudo.studies.runner import Job
+from testudo.studies.jobs import jobs_of
+from testudo.studies.pool import link, trained
+from testudo.studies.study import Arms, Variant
 from testudo.tensor_file import load
 from testudo.training.methods.madry import Madry
 from testudo.training.methods.mao import Mao
@@ -78,10 +80,19 @@ def write(path, rows):
     return str(path)
 
 
+def study(file):
+    """Two variants of two epochs each, on the images of :func:`images`."""
+    arms = tuple(Variant(name, recipe(file, name, name=name), "") for name in ("standard", "madry"))
+    return Arms((0,), "tiny", arms=arms)
+
+
 def one_by_one(self, study, folder, report):
     """The runner of studies without its processes."""
-    for name, made in study.every_run().items():
-        Job(dump(made), folder / name)()
+    pool = folder.absolute().parent / "pool"
+    for name, (_, made) in study.every_run().items():
+        link(folder.absolute() / name, pool / trained(made).name)
+    for job in jobs_of(study, pool).values():
+        job()
     report(1.0, "")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import tomllib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +12,7 @@ import torch
 
 from testudo.data.dataset import Examples, joined
 from testudo.environment import environment
-from testudo.parts import dump
+from testudo.parts import dump, to_toml
 from testudo.recipe import Recipe
 
 SPLITS = ("train", "val", "test")
@@ -20,6 +23,7 @@ def facts_of(recipe: Recipe, examples: dict[str, Examples]) -> dict[str, Any]:
     mean, std = recipe.data.statistics()
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "recipe": made_by(tomllib.loads(to_toml(recipe))),
         "environment": environment(),
         "threads": torch.get_num_threads(),
         "data": fingerprints(examples),
@@ -62,6 +66,17 @@ def sound(facts: Any) -> bool:
         and len(facts["mean"]) == len(facts["std"]) > 0
         and facts["threads"] > 0
     )
+
+
+def made_by(recipe: dict[str, Any]) -> str:
+    """SHA-256 of what weights come of: a recipe's table without its name, where it runs, its data and its suite.
+
+    Data may be moved, and has fingerprints of its own; a suite may be changed.
+    """
+    free = ("name", "data", "suite", "start", "trainer")
+    kept = {name: value for name, value in recipe.items() if name not in free}
+    trainer = {k: v for k, v in recipe.get("trainer", {}).items() if k not in ("device", "workers")}
+    return hashlib.sha256(json.dumps([kept, trainer], sort_keys=True).encode()).hexdigest()
 
 
 def lasting(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ class Meter:
         self._id: TaskID | None = bar.add_task(title, total=1.0, note="") if bar else None
         self._began = self._told = time.monotonic()
         self._first: float | None = None
+        self._ended = False  # which is told once, however often it is heard
 
     def __call__(self, share: float, note: str = "") -> None:
         """``share`` of the work, 0 to 1, is done; ``note`` says what is going on."""
@@ -33,8 +34,8 @@ class Meter:
             self._bar.update(self._id, completed=share, note=note)
             return
         now = time.monotonic()
-        if now - self._told >= QUIET or share >= 1:
-            self._told = now
+        if now - self._told >= QUIET or (share >= 1 and not self._ended):
+            self._told, self._ended = now, share >= 1
             print(
                 f"{self._title}: {share:.0%}, {self._left(share, now)}{note and ': '}{note}",
                 file=sys.stderr,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -21,20 +23,20 @@ from testudo.errors import TestudoError, one_line
 from testudo.evaluation.columns import ROWS as SCHEMA
 from testudo.evaluation.evaluate import Evaluation, describe
 from testudo.evaluation.kept import Kept
-from testudo.facts import SPLITS, difference, facts_of, fingerprints, lasting, pretexts, sound
-from testudo.files import write_atomic
+from testudo.facts import SPLITS, difference, facts_of, fingerprints, lasting, made_by, pretexts, sound
+from testudo.files import from_json, held, to_json, write_atomic
 from testudo.models.multitask import MultiTaskModel
 from testudo.models.start import load_start
 from testudo.parts import build, dump, to_toml
 from testudo.processes import joined, rank, told
-from testudo.recipe import Recipe, read
+from testudo.recipe import Recipe, read, table
 from testudo.tasks.task import Task
 from testudo.training import checkpoint
-from testudo.training.journal import BEST, LAST, LOG, Journal, Watcher
+from testudo.training.journal import BEST, LAST, LOG, Journal, Watcher, read_log
 from testudo.training.methods.base import check_attack
 from testudo.training.validation import Validation
 
-RECIPE, FACTS, ROWS, START = "recipe.toml", "run.json", "rows", "start.txt"
+RECIPE, FACTS, ROWS, START, LOCK = "recipe.toml", "run.json", "rows", "start.txt", ".lock"
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,10 @@ class Run:
         """Versions, revision, machine, data fingerprints, and the model's tasks and normalisation."""
         path = self.folder / FACTS
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
+            facts = from_json(path.read_bytes())
         except FileNotFoundError:
             raise TestudoError(f"{self.folder} is no run folder: it has no {FACTS}") from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # TestudoError among them: a wrong checksum
             raise TestudoError(f"{path} cannot be read: {one_line(error)}") from error
         if not sound(facts):
             raise TestudoError(f"{path} is damaged: it does not hold what a run writes there")
@@ -86,13 +88,17 @@ class Run:
         """One record per epoch so far."""
         path = self.folder / LOG
         try:
-            return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        except (OSError, ValueError) as error:
+            return read_log(path) if path.exists() else []
+        except (OSError, ValueError, RecursionError) as error:
             raise TestudoError(f"{path} cannot be read: {one_line(error)}") from error
 
     def blank(self) -> MultiTaskModel:
         """The model with its initial weights."""
-        facts, recipe = self.facts, self.recipe
+        facts, recipe, path = self.facts, self.recipe, self.folder / RECIPE
+        if facts.get("recipe") not in (None, made_by(table(path))):  # none is in an older version's
+            raise TestudoError(
+                f"{path} is not what {self.folder} was trained by; it is damaged, or was changed by hand"
+            )
         encoder = recipe.model.build(len(facts["mean"]), recipe.seed)
         tasks = [*self.tasks, *(pretext.task for pretext in recipe.method.pretexts)]
         return MultiTaskModel(encoder, tasks, facts["mean"], facts["std"], recipe.seed)
@@ -130,33 +136,39 @@ class Run:
         Raises:
             TestudoError: nothing trained yet, other test data, a damaged file, an attack that these tasks do not allow.
         """
-        weights = self._weights()
-        _check(suite, {task.name: task for task in self.tasks})
-        examples, target = cache(self._test), cache(lambda: how.target(self.model()))
+        weights = self.weights
+        check_suite(suite, {task.name: task for task in self.tasks})
+        examples, target = cache(self.test), cache(lambda: how.target(self.judged(weights)))
 
         def make(name: str, attack: Attack | None, start: int) -> Iterator[pl.DataFrame]:
             return how.batches(target(), examples(), name, attack, self.name, start)
 
         def tell(name: str, done: int, batches: int) -> None:
-            whole = len(Loader(examples(), how.batch_size))
+            whole = len(Loader(how.chosen(examples()), how.batch_size))
             if batches < whole:
                 watch(name, done + batches / whole)
 
         parts = [pl.DataFrame(schema=SCHEMA)]
         for done, (name, attack) in enumerate(suite.items()):
-            what = [weights, self.facts["data"]["test"], name, dump(attack), how.precision]
+            what = [
+                weights,
+                self.facts["data"]["test"],
+                dump(attack),
+                how.precision,
+                *[how.examples] * (how.examples > 0),
+            ]
             path = self.folder / ROWS / f"{_digest(json.dumps(what).encode())}.parquet"
             with threads(self.facts["threads"]):
                 kept = Kept(path, how.batch_size, write_atomic)
                 rows = kept.rows(partial(make, name, attack), partial(tell, name, done))
-            parts.append(rows.with_columns(run=pl.lit(self.name)))  # the folder may have been renamed
+            parts.append(rows.with_columns(run=pl.lit(self.name), attack=pl.lit(name)))  # as they are called now
             watch(name, done + 1)
         return pl.concat(parts)
 
     @property
     def name(self) -> str:
-        """What result rows call the run: its folder's name."""
-        return self.folder.resolve().name
+        """What result rows call the run: its folder's name, or that of the link to it."""
+        return os.path.basename(os.path.abspath(self.folder))
 
     def _best(self) -> Path:
         """The file of the best weights."""
@@ -165,7 +177,8 @@ class Run:
             raise TestudoError(f"{self.folder} has no trained weights yet; go on with: testudo train {self.folder}")
         return path
 
-    def _weights(self) -> str:
+    @property
+    def weights(self) -> str:
         """What tells the best weights from others."""
         path = self._best()
         try:
@@ -173,7 +186,16 @@ class Run:
         except OSError as error:
             raise TestudoError(f"{path} cannot be read: {one_line(error)}") from error
 
-    def _test(self) -> Examples:
+    def judged(self, weights: str) -> MultiTaskModel:
+        """The model, whose weights must be those that :attr:`weights` told: training may go on meanwhile."""
+        model = self.model()
+        if self.weights != weights:
+            raise TestudoError(
+                f"{self.folder} is being trained: its best weights changed just now; judge it afterwards"
+            )
+        return model
+
+    def test(self) -> Examples:
         """The test split, which must be the one that was there when the run began."""
         examples = self.recipe.data.load("test")
         if examples.fingerprint() != self.facts["data"]["test"]:
@@ -189,6 +211,8 @@ def train(
 ) -> Run:
     """Train a recipe into a run folder, or go on with the folder where it was left.
 
+    Where another process is training in the folder, this one waits for it, and goes on with what it left.
+
     Args:
         recipe: a recipe, a TOML file, or a run folder to go on with.
         out: the run folder; by default ``runs/<name>``, or the folder given as ``recipe``.
@@ -202,9 +226,9 @@ def train(
     run = Run(folder)
     recipe.learnt()
     tasks = {task.name: task for task in recipe.chosen()}
-    _check({"validation": recipe.validation, **recipe.suite}, tasks)
+    check_suite({"validation": recipe.validation, **recipe.suite}, tasks)
     examples = {split: recipe.data.load(split) for split in SPLITS}
-    with joined(recipe.trainer.device):
+    with joined(recipe.trainer.device), held(folder / LOCK) if rank() == 0 else nullcontext():
         if rank() == 0:
             _open(run, recipe, examples)
         told(None)  # the others read what the first has written
@@ -233,7 +257,7 @@ def wanted(
     return recipe, Path(out) if out else Path("runs") / recipe.name
 
 
-def _check(suite: Mapping[str, Attack | None], tasks: dict[str, Task]) -> None:
+def check_suite(suite: Mapping[str, Attack | None], tasks: dict[str, Task]) -> None:
     """Tell now, rather than after hours, of an attack that cannot be made on these tasks."""
     for name, attack in suite.items():
         try:
@@ -264,7 +288,7 @@ def _open(run: Run, recipe: Recipe, examples: dict[str, Examples]) -> None:
         return
     facts = facts_of(recipe, examples)
     write_atomic(run.folder / RECIPE, to_toml(recipe))
-    write_atomic(run.folder / FACTS, json.dumps(facts, indent=1))
+    write_atomic(run.folder / FACTS, to_json(facts, indent=1))
 
 
 def _digest(content: bytes) -> str:

@@ -64,6 +64,9 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _pickled(start: bytes) -> bool:
-    """Whether a file's first 9 bytes are a pickle's, bare or zipped as by torch.save."""
+    """Whether a file's first 9 bytes are a pickle's, bare or zipped as by torch.save.
+
+    Safetensors begin with 8 bytes that tell the length of what follows (and may be any), then JSON.
+    """
     bare = start[:1] == b"\x80" and start[1:2] <= b"\x05"
-    return start[:2] == b"PK" or (bare and start[8:] != b"{")  # safetensors: 8 bytes of length, then JSON
+    return (bare or start[:4] == b"PK\x03\x04") and start[8:] != b"{"

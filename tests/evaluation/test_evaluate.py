@@ -154,12 +154,12 @@ def test_a_run_keeps_its_rows_until_weights_or_attack_change(tmp_path, monkeypat
     assert first.equals(run.rows(suite, Evaluation(batch_size=3)), null_equal=True)
     assert computed == ["clean", "fgsm", "pgd"]
     run.rows({"pgd": PGD(Linf(0.2), steps=2)})
-    run.rows({"other name": run.recipe.suite["pgd"]})
-    assert computed[3:] == ["pgd", "other name"]
+    assert run.rows({"other name": run.recipe.suite["pgd"]})["attack"].unique().to_list() == ["other name"]
+    assert computed[3:] == ["pgd"]  # and what an attack is called makes no difference
     other = train(replace(copy.copy(run.recipe), seed=1), tmp_path / "other")
     (run.folder / "best.safetensors").write_bytes((other.folder / "best.safetensors").read_bytes())
     run.rows(suite)
-    assert computed[5:] == ["clean", "fgsm", "pgd"]
+    assert computed[4:] == ["clean", "fgsm", "pgd"]
     assert all(len(read_rows(path)) == 20 for path in (run.folder / "rows").glob("*.parquet"))
     assert run.rows({}).schema == ROWS
 

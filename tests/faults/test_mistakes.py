@@ -96,6 +96,7 @@ def test_an_image_cut_short_is_told_with_its_row(place, refused, tmp_path):
 def test_compare_of_runs_on_other_test_data_is_refused(place, run, refused):
     facts = json.loads((run / "run.json").read_text())
     facts["data"]["test"] = "0" * 64
+    del facts["sha256"]  # as an older version wrote it
     (run / "run.json").write_text(json.dumps(facts))
     refused("have different test examples", "compare", place / "run", run)
 

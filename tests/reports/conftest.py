@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import numpy as np
 import polars as pl
 import pytest
 
+from testudo.evaluation.claims import judge
 from testudo.evaluation.columns import ROWS
+from testudo.evaluation.seal import sealed
 from testudo.evaluation.significance import comparisons
 from testudo.evaluation.summarise import summarise
 from testudo.reports.results import Results
@@ -18,6 +21,10 @@ TASKS = {"digit": 10, "parity": 2, "loop": 2}
 EPS = (0.05, 0.1, 0.15, 0.2)
 VARIANTS = {"standard": (0.97, 9.0), "adversarial": (0.95, 3.0)}  # clean accuracy, fall with eps
 N = 240
+STRONG = "pgd-linf-0.2-digit"
+PIXEL = (  # a PNG of one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 
 
 def suite() -> list[dict]:
@@ -58,6 +65,7 @@ def groups() -> list[dict]:
                     "counterpart": f"{variant}, single-task" if kind == "multi-task" else None,
                     "tasks": list(TASKS) if kind == "multi-task" else ["digit"],
                     "training": f"small convolutional net, 30 epochs of SGD, {variant} training",
+                    "recipe": f'name = "{name}"\n\n[trainer]\nepochs = 30\n',
                 }
             )
     return found
@@ -101,26 +109,54 @@ def _part(run: str, task: str, attack: dict, guess: np.ndarray, truth: np.ndarra
     return pl.DataFrame(shared).select(*ROWS).cast(dict(ROWS))
 
 
-def draw_gallery(k: int = 4, channels: int = 1, size: int = 8) -> Gallery:
+def draw_gallery(balls: tuple[float, ...] = (0.1,), channels: int = 1, size: int = 8) -> Gallery:
+    """An example of each group, before and after attacks of several sizes."""
     generator = np.random.default_rng(1)
-    images = generator.random((k, channels, size, size)).astype(np.float32)
-    hit = np.clip(images + 0.1 * np.sign(generator.normal(size=images.shape)), 0, 1).astype(np.float32)
+    clean = generator.random((len(groups()), channels, size, size)).astype(np.float32)
+    images = np.repeat(clean, len(balls), axis=0)
+    steps = np.tile(np.array(balls, np.float32), len(clean))[:, None, None, None]
+    hit = np.clip(images + steps * np.sign(generator.normal(size=images.shape)), 0, 1).astype(np.float32)
     meta = tuple(
         {
-            "group": groups()[i % 4]["name"],
-            "run": groups()[i % 4]["runs"][0],
-            "example": 10 * i,
-            "attack": "PGD-20, L∞, ε 0.1, on digit",
+            "group": group["name"],
+            "run": group["runs"][0],
+            "example": 10 * number,
+            "attack": f"pgd20 linf {eps:g} on digit",
+            "series": "pgd20 linf 0.1 on digit",
+            "eps": eps,
             "task lines": [
-                {"task": "digit", "truth": "3", "before": "3 (99%)", "after": "8 (71%)"},
+                {"task": "digit", "truth": "3", "before": "3 (99%)", "after": f"{'8' if eps > 0.05 else '3'} (71%)"},
                 {"task": "parity", "truth": "odd", "before": "odd (98%)", "after": "odd (55%)"},
             ],
-            "linf": 0.1,
-            "l2": 0.73,
+            "linf": eps,
+            "l2": 8 * eps,
         }
-        for i in range(k)
+        for number, group in enumerate(groups())
+        for eps in balls
     )
     return Gallery(images, hit, meta)
+
+
+def claims() -> list[dict]:
+    """One that holds, one that does not, one that is not decided."""
+    hard, plain = ["adversarial, single-task", STRONG], ["standard, single-task", STRONG]
+    both = ["standard, multi-task", "clean"]
+    shared = {"source": "A. Author 2025, Table 1", "task": "digit", "share": 1.0}
+    return [
+        {"text": "adversarial training hardens", "pairs": [[hard, plain]], **shared},
+        {"text": "standard training <hardens>", "pairs": [[plain, hard], [both, both]], **shared},
+        {"text": "a model is better than itself", "pairs": [[both, both], [hard, plain]], **shared},
+    ]
+
+
+def beside() -> list[dict]:
+    """A published number that we have one for, in doubt, and one that we have none for."""
+    ours = {"side": ["standard, single-task", "clean"], "task": "digit"}
+    none = {"side": ["standard, single-task", "autoattack"], "task": "digit"}
+    return [
+        {"label": "Alone, clean accuracy", "theirs": "74.49", "spread": "0.13", "note": "slip: printed twice", **ours},
+        {"label": "Alone, AutoAttack", "theirs": "23.00", "spread": "", "note": "", **none},
+    ]
 
 
 def told() -> dict:
@@ -140,6 +176,8 @@ def told() -> dict:
             "test": N,
         },
         "environment": {"python": "3.11.7", "torch": "2.13.0", "machine": "2 cores", "git": "abc1234"},
+        "claims": claims(),
+        "beside": beside(),
         "minutes": 4.2,
         "created": "2025-11-21T04:30:00+00:00",
     }
@@ -169,3 +207,38 @@ def results(study, frames) -> Results:
 @pytest.fixture
 def gallery() -> Gallery:
     return draw_gallery()
+
+
+@pytest.fixture(scope="session")
+def claimed(study, frames, rows) -> Results:
+    """With its claims judged."""
+    return Results(study, *frames, tuple(judge(rows, study.claims, {g.name: g.runs for g in study.groups})))
+
+
+def diagnosis(verdict: str = "warn") -> dict:
+    """What `testudo diagnose` writes of a run."""
+    finding = {"check": "one step", "task": "digit", "verdict": verdict, "said": "FGSM beats PGD <by> little"}
+    finding |= {"numbers": {"fgsm": 0.123456, "n": 60, "stronger": "none"}, "source": "Carlini et al. 2019"}
+    return {"run": "r", "threat": "linf 0.15", "examples": 60, "verdict": verdict, "findings": [finding], "views": []}
+
+
+@pytest.fixture(scope="session")
+def folder(rows, tmp_path_factory):
+    """A whole study folder: not to be changed."""
+    made = tmp_path_factory.mktemp("study")
+    crossed = {"name": "crossed", "title": "Transfer", "caption": "Made against one.", "file": "measures/0.csv"}
+    lost = {"name": "lost", "title": "Lost", "caption": "", "file": "measures/1.csv"}
+    (made / "study.json").write_text(json.dumps(told() | {"measures": [crossed, lost]}))
+    (made / "rows.parquet").write_bytes(sealed(rows))
+    (made / "measures").mkdir()
+    (made / "measures" / "0.csv").write_text(
+        "surrogate,success,success_low,success_high\nb,0.123456,0.1,0.2\na,2,1,3\n"
+    )
+    (made / "diagnosis").mkdir()
+    (made / "diagnosis" / "run.json").write_text(json.dumps(diagnosis()))
+    (made / "diagnosis" / "run.png").write_bytes(base64.b64decode(PIXEL))
+    shown = draw_gallery((0.05, 0.1, 0.2))
+    with (made / "gallery.npz").open("wb") as file:
+        meta = np.array(json.dumps(shown.meta))
+        np.savez(file, images=shown.images, adversarial=shown.adversarial, meta=meta)
+    return made

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import base64
-import io
 import json
 import os
 import re
@@ -10,13 +8,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from testudo.errors import TestudoError
-from testudo.reports.gallery import cards, png
 from testudo.reports.page import Part, build_page, render
 from testudo.reports.results import Results
-from testudo.reports.study import Gallery, Study, read_gallery, read_study
+from testudo.reports.study import Study, read_gallery, read_study
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -51,17 +47,19 @@ def test_the_page_is_well_formed_and_described(page):
     assert outline.open == []
     assert outline.found[0] == ("html", {"lang": "en"})
     images = [attrs for tag, attrs in outline.found if tag == "img"]
-    assert len(images) == 12
+    assert len(images) == 4 * 3
     assert all(attrs["alt"] for attrs in images)
     drawings = [a for tag, a in outline.found if tag == "svg"]
     assert all(a.get("aria-label") or a.get("aria-hidden") for a in drawings)
 
 
 def test_the_page_needs_no_network(page):
-    assert "<script" not in page
+    assert page.count("<script") == 1
+    assert "<script>" in page
     addresses = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert all(a.startswith(("data:image/png;base64,", "#")) for a in addresses)
+    assert all(a.startswith(("data:", "#")) for a in addresses)
     assert "@import" not in page
+    assert "default-src 'none'" in page
     assert not re.findall(r"url\((?!#)", page)
 
 
@@ -75,7 +73,7 @@ def test_the_page_s_order(page):
 def test_names_are_escaped(study, frames, tmp_path):
     nasty = replace(study, title="<script>alert(1)</script>", intro=('"&<b>',))
     text = build_page(tmp_path, [Part(Results(nasty, *frames))]).read_text()
-    assert "<script" not in text
+    assert "<script>alert" not in text
     assert "&lt;script&gt;" in text
 
 
@@ -102,33 +100,6 @@ def test_a_failed_write_leaves_the_old_page(study, frames, tmp_path, monkeypatch
 
 def test_the_same_study_gives_the_same_page(results, gallery, page):
     assert render([Part(results, gallery)]) == page
-
-
-def decoded(uri: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
-
-
-@pytest.mark.parametrize("channels", [1, 3, 5])
-def test_pictures_hold_the_pixels(channels):
-    image = np.random.default_rng(0).random((channels, 6, 5))
-    shown = decoded(png(image))
-    expected = image[0] if channels == 1 else np.moveaxis(image[:3], 0, -1)
-    np.testing.assert_allclose(shown / 255, expected, atol=0.5 / 255 + 1e-9)
-
-
-def test_a_perturbation_is_amplified_by_the_factor_stated():
-    clean = np.full((1, 1, 2, 2), 0.5, np.float32)
-    hit = clean + np.array([[[[0.1, -0.1], [0.05, 0]]]], np.float32)
-    meta = {"group": "g", "run": "r", "example": 3, "attack": "a", "task lines": [], "linf": 0.1, "l2": 0.15}
-    card = cards(Gallery(clean, hit, (meta,)))[0]
-    assert card.factor == "×5"
-    np.testing.assert_allclose(decoded(card.noise), [[255, 0], [191, 128]], atol=1)
-    still = cards(Gallery(clean, clean, (meta,)))[0]
-    assert still.factor == "×1"
-
-
-def test_only_a_new_winner_is_marked(gallery):
-    assert [line.changed for line in cards(gallery)[0].lines] == [True, False]
 
 
 def test_inputs_are_read_back_or_refused(tmp_path, study, gallery):
@@ -172,29 +143,7 @@ def test_a_study_shown_with_another_has_names_of_its_own(results, gallery, study
     assert outline.open == []
     names = [attrs["id"] for tag, attrs in outline.found if tag == "section"]
     assert len(set(names)) == len(names)
-    links = [attrs["href"] for tag, attrs in outline.found if tag == "a"]
-    assert links == ["#found", "#part-1-found"]
+    links = [attrs["href"] for tag, attrs in outline.found if tag == "a" and attrs["href"].startswith("#")]
+    assert links == ["#top", "#part-1-top"]
     assert all(link[1:] in names for link in links)
     assert page.count("<h1>Rooms</h1>") == 1
-
-
-def test_maps_are_shown_beside_their_example(results):
-    maps = np.zeros((3, 4, 5, 3), np.uint8)
-    maps[1], maps[2] = 100, 200
-    meta = {"group": "g", "run": "r", "example": 3, "attack": "a", "task lines": [], "linf": 0.1, "l2": 0.15}
-    meta["task maps"] = [{"task": "rooms", "truth": 0, "before": 1, "after": 2}]
-    image = np.zeros((1, 3, 4, 5), np.float32)
-    shown = Gallery(image, image, (meta,), maps)
-    (row,) = cards(shown)[0].maps
-    assert [name for name, _ in row.pictures] == ["truth", "before", "after"]
-    assert [decoded(uri).mean() for _, uri in row.pictures] == [0, 100, 200]
-    assert 'alt="rooms of example 3: after"' in render([Part(results, shown)])
-    with pytest.raises(TestudoError, match="a gallery of 2 maps is asked for"):
-        Gallery(image, image, (meta,), maps[:2])
-
-
-def test_a_gallery_must_fit_together(gallery):
-    with pytest.raises(TestudoError, match="k images"):
-        Gallery(gallery.images, gallery.adversarial[:1], gallery.meta)
-    with pytest.raises(TestudoError, match="lacks 'run'"):
-        Gallery(gallery.images[:1], gallery.adversarial[:1], ({"group": "g"},))

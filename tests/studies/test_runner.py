@@ -6,20 +6,25 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
 
+from testudo.commands.data import data_set
+from testudo.commands.study import _made
 from testudo.data.manifest import Manifest
 from testudo.errors import TestudoError
 from testudo.models.resnet import PreActResNet18
-from testudo.parts import dump
+from testudo.overrides import parse_override
 from testudo.run import Run
 from testudo.studies import quickstart
+from testudo.studies.jobs import jobs_of
+from testudo.studies.pool import trained
 from testudo.studies.quickstart import Quickstart
-from testudo.studies.runner import Job, Runner
+from testudo.studies.runner import Runner
 
 SMALL = {"seeds": (0,), "epochs": 2, "adversarial_epochs": 1, "linf": (0.1,), "train_steps": 1, "batch_size": 10}
 
@@ -57,16 +62,18 @@ def test_every_kind_of_stop_is_clean_and_the_study_goes_on(file, tmp_path):
     assert found["worker"]["said"] == [
         "testudo: a worker process was killed; the same command goes on where it stopped"
     ]
-    name = "standard-single-s0"
-    recipe = Run(folder / name).recipe
+    name, source = "standard-single-s0", data_set("manifest", file, {})
+    made = _made("quickstart", source, dict(parse_override(change) for change in changes))
+    job = next(job for job in jobs_of(made, tmp_path / "pool").values() if job.label == name)
     threads = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)  # as the one worker had: sums in another order round differently
     try:
-        Job(dump(recipe), folder / name)()
-        Job(dump(recipe), tmp_path / "straight" / name)()
+        job()
+        replace(job, folder=tmp_path / "straight")()
     finally:
         torch.set_num_threads(threads)
-    assert tiny.same_run(Run(tmp_path / "straight" / name), Run(folder / name)) is None
+    assert tiny.same_run(Run(tmp_path / "straight"), Run(job.folder)) is None
+    assert (folder / name).resolve() == job.folder
 
 
 @pytest.mark.slow
@@ -76,8 +83,8 @@ def test_a_study_in_worker_processes_reports_its_share_and_gathers_failures(file
     runs = dict(list(study.runs().items())[:2])
     monkeypatch.setattr(Quickstart, "runs", lambda self: runs)
     told = []
-    (tmp_path / "study").mkdir()
-    (tmp_path / "study" / "standard-multi-s0").write_text("a file in the way")
+    (tmp_path / "pool").mkdir()
+    Path(tmp_path / "pool" / trained(runs["standard-multi-s0"][1]).name).write_text("a file in the way")
     with pytest.raises(TestudoError, match=r"^standard-multi-s0: cannot write") as caught:
         Runner(1)(study, tmp_path / "study", lambda share, note: told.append((share, note)))
     assert "\n" not in str(caught.value)

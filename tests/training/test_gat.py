@@ -15,6 +15,7 @@ from testudo.attacks.threat import Linf
 from testudo.balance.gramian import MGDA
 from testudo.data.batch import Batch
 from testudo.data.rotation import Rotation
+from testudo.errors import TestudoError
 from testudo.models.multitask import MultiTaskModel
 from testudo.models.resnet import ResNet18
 from testudo.tasks.classification import Classification
@@ -68,7 +69,7 @@ def names(terms):
 
 def test_the_terms_are_clean_and_adversarial_losses_and_the_curvature():
     net, data = network().eval(), plain()
-    method = GAT(attack=INNER, weights={"parity": 0.5}, curvature=WHOLE)
+    method = GAT(attack=INNER, weights={"parity": 0.5}, adversarial_weight=1.0, curvature=WHOLE)
     found = method.terms(net, data)
     hurt = data.with_images(replace(INNER, objective=replace(INNER.objective, tasks=("digit",)))(net, data).images)
     for suffix, batch in (("clean", data), ("adv", hurt)):
@@ -81,6 +82,18 @@ def test_the_terms_are_clean_and_adversarial_losses_and_the_curvature():
     assert set(joint) == {"digit.joint", "parity.joint", "curvature.parity"}
     for task in net.tasks:
         torch.testing.assert_close(joint[f"{task}.joint"], (found[f"{task}.clean"] + found[f"{task}.adv"]) / 2)
+
+
+def test_the_adversarial_weight_is_a_factor_of_the_main_tasks_adversarial_loss_alone():
+    net, data = network().eval(), plain()
+    method = GAT(attack=INNER, weights={"digit": 0.5, "parity": 0.5}, adversarial_weight=1.0, curvature=NONE)
+    once, thrice = method.terms(net, data), replace(method, adversarial_weight=3.0).terms(net, data)
+    for name, term in once.items():
+        torch.testing.assert_close(thrice[name], 3 * term if name == "digit.adv" else term)
+    assert replace(method, adversarial_weight=3.0).alone("digit").adversarial_weight == 3.0  # its twin has it, too
+    for wrong in (-1.0, float("inf"), float("nan")):
+        with pytest.raises(TestudoError, match="adversarial_weight must be at least 0 and finite"):
+            GAT(adversarial_weight=wrong)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from rich.console import Console
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from testudo.commands.data import data_set
 from testudo.data.dataset import DataSet
@@ -18,10 +19,14 @@ from testudo.files import write_atomic
 from testudo.overrides import override, parse_override
 from testudo.parts import build, dump
 from testudo.progress import clock, meter
+from testudo.recipe import Recipe, in_full
 from testudo.registry import STUDIES
-from testudo.studies.publish import collect, tell
+from testudo.studies.collect import collect
+from testudo.studies.entry import Scale
+from testudo.studies.papers import entry
+from testudo.studies.publish import tell
 from testudo.studies.runner import Runner
-from testudo.studies.study import Study
+from testudo.studies.study import Arms, Study
 
 MINUTES = "minutes.txt"
 
@@ -29,30 +34,38 @@ MINUTES = "minutes.txt"
 def study(
     name: Positional[str],
     /,
-    data: str = "digits",
+    data: str = "",
     data_dir: str = "",
+    scale: Scale | None = None,
     out: Path | None = None,
-    workers: int = 0,
+    runner: OmitArgPrefixes[Runner] = Runner(),  # noqa: B008 (immutable)
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH=VALUE")] = (),
 ) -> None:
     """Run a study and make its page; the same command goes on where it was stopped.
 
     Args:
         name: the study (testudo list studies).
-        data: the data set (testudo list data).
-        data_dir: where the data lies: a folder, or the file of a manifest.
-        out: the study folder (default: runs/NAME-DATA).
-        workers: processes at a time (default: one for every core).
-        set: change a field of the study, e.g. --set epochs=5 or --set data.size=16; may be given several times.
+        data: of a study that suits itself to its data: the data set (testudo list data; default: digits).
+        data_dir: where such data lie: a folder, or the file of a manifest.
+        scale: of a paper's table or figure: smoke (proves the path; the default), small (answers the question on two
+            cores), gpu, or paper (the paper's own).
+        out: the study folder (default: runs/NAME-DATA or runs/NAME-SCALE).
+        runner: how runs are made.
+        set: change a field of the study, e.g. --set epochs=5 or --set data.size=16, of a paper's table a field of all
+            its recipes, e.g. --set trainer.epochs=5, or its seeds; may be given several times.
     """
     changes = dict(parse_override(text) for text in set)
-    source = data_set(data, data_dir, changes)
-    for line in source.describe():
-        print(line)
-    made = _made(name, source, changes)
-    folder = out or Path("runs") / f"{name}-{data}"
-    with _timed(folder), meter(f"study {name} on {data}") as shown:
-        Runner(workers)(made, folder, shown)
+    if name in STUDIES.names():
+        if scale:
+            raise TestudoError(f"study {name} has no scales: it suits itself to --data (testudo list studies)")
+        made, where = _suited(name, data or "digits", data_dir, changes), data or "digits"
+    else:
+        if data or data_dir:
+            raise TestudoError(f"study {name} brings its data: choose a --scale (testudo list studies)")
+        made, where = _changed(entry(name).at(scale or "smoke"), changes), scale or "smoke"
+    folder = out or Path("runs") / f"{name}-{where}"
+    with _timed(folder), meter(f"study {name}, {where}") as shown:
+        runner(made, folder, shown)
     collect(made, folder, spent(folder))
     report(folder)
     print(f"({clock(60 * spent(folder))} of computing in all)")
@@ -70,6 +83,14 @@ def report(folder: Positional[Path], /) -> None:
     print(f"report: {page.resolve()}")
 
 
+def _suited(name: str, data: str, data_dir: str, changes: dict[str, Any]) -> Study:
+    """A study that suits itself to its data."""
+    source = data_set(data, data_dir, changes)
+    for line in source.describe():
+        print(line)
+    return _made(name, source, changes)
+
+
 def _made(name: str, source: DataSet, changes: dict[str, Any]) -> Study:
     """The study with the settings that suit its data, and the changes asked for."""
     cls = STUDIES.get(name)
@@ -77,6 +98,19 @@ def _made(name: str, source: DataSet, changes: dict[str, Any]) -> Study:
     for dotted, value in changes.items():
         override(values, dotted, value)
     return build(cls, values, f"study {name}")
+
+
+def _changed(made: Arms, changes: dict[str, Any]) -> Arms:
+    """A paper's study with other seeds, or with changes in all of its recipes."""
+    changes = dict(changes)
+    seeds = changes.pop("seeds", made.seeds)
+    arms = []
+    for arm in made.arms:
+        values = dump(arm.recipe)
+        for dotted, value in changes.items():
+            override(values, in_full(dotted), value)
+        arms.append(replace(arm, recipe=build(Recipe, values, f"the recipe of {arm.name!r}")))
+    return replace(made, seeds=tuple(seeds) if isinstance(seeds, list | tuple) else (seeds,), arms=tuple(arms))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Less to learn from: a share of another data set's training images."""
+"""Less to learn from, or to judge on: a share of another data set's training or test images."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ from testudo.tasks.classification import UNLABELLED, Classification
 
 @dataclass(frozen=True)
 class Fraction(Wrapped):
-    """A share of the training images of ``data``; val, test and tasks are untouched.
+    """A share of the training images of ``data``, and of its test images; validation and tasks are untouched.
 
     The images are drawn in proportion to the classes of the first task, at least one of each that occurs; where that
     task has no classes, from all alike. Smaller shares are parts of larger ones: the 10 % are among the 25 %. Models
     still normalise by the statistics of ``data``, and a regression by the mean and deviation of all its training
-    images, as is usual where scarce data are mimicked (GAT, appendix B: 10, 25 and 50 % of CIFAR-10).
+    images, as is usual where scarce data are mimicked (GAT, appendix B: 10, 25 and 50 % of CIFAR-10). Fewer test
+    images are for attacks that would take too long on all of them; what is measured then says so.
 
     Args:
         data: the whole data set.
-        share: how much of it, above 0 and at most 1.
+        share: how much of the training images, above 0 and at most 1.
         seed: decides which images.
+        test: how much of the test images, above 0 and at most 1.
 
     Raises:
         TestudoError: a share out of range, or whatever is wrong with ``data``.
@@ -39,24 +41,27 @@ class Fraction(Wrapped):
 
     share: float = 0.1
     seed: int = 0
+    test: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise TestudoError(f"fraction: share must be above 0 and at most 1, got {self.share}")
+        for name in ("share", "test"):
+            if not 0 < getattr(self, name) <= 1:
+                raise TestudoError(f"fraction: {name} must be above 0 and at most 1, got {getattr(self, name)}")
 
     def read(self, split: str) -> Examples:
-        """The examples of ``split``, a share of them for train."""
+        """The examples of ``split``, a share of them for train and test."""
         examples = self.data.read(split)
-        if split != "train":
+        share, kind = {"train": (self.share, "training"), "test": (self.test, "test")}.get(split, (1.0, ""))
+        if share == 1:
             return examples
         classes, how = torch.zeros(len(examples), dtype=torch.int64), "at random"
         main = self.data.tasks()[0]
         if isinstance(main, Classification) and main.name in examples.targets:
             classes, how = examples.targets[main.name], f"by class of {main.name}"
         occur = int((classes.unique() != UNLABELLED).sum())
-        count = max(round(len(examples) * self.share), occur, 1)
+        count = max(round(len(examples) * share), occur, 1)
         chosen = nested(classes, self.seed)[:count].sort().values
-        note = f"{count:,} of {len(examples):,} training images ({self.share:.3g}), drawn {how} with seed {self.seed}"
+        note = f"{count:,} of {len(examples):,} {kind} images ({share:.3g}), drawn {how} with seed {self.seed}"
         return examples.take(chosen, note)
 
 

@@ -17,6 +17,7 @@ from testudo.attacks.surrogates import Surrogate, TaskLoss
 from testudo.data.batch import Batch
 from testudo.data.dataset import Examples
 from testudo.data.loader import Loader
+from testudo.data.splits import evenly
 from testudo.errors import TestudoError
 from testudo.evaluation.columns import ROWS
 from testudo.models.fast import Fast, Precision, fast
@@ -36,16 +37,24 @@ class Evaluation:
         precision: of the searches (scores are always in full precision), see :func:`testudo.models.fast.fast`.
         compile: whether to compile the frozen copy.
         device: where to run: a torch device, ``"auto"`` for the GPU where there is one; empty: where the model is.
+        examples: how many of a loaded split, evenly spaced, for an attack that would take too long on more; 0: all.
     """
 
     batch_size: int = 128
     precision: Precision = "auto"
     compile: bool = False
     device: str = ""
+    examples: int = 0
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise TestudoError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.examples < 0:
+            raise TestudoError(f"examples must be at least 0 (all), got {self.examples}")
+
+    def chosen(self, data: Examples) -> Examples:
+        """Those of a split that count."""
+        return data.take(evenly(self.examples, len(data))) if 0 < self.examples < len(data) else data
 
     def rows(self, model: Model, data: Data, name: str, attack: Attack | None, run: str = "") -> pl.DataFrame:
         """The rows of one attack (None: the clean images), called ``name`` in them."""
@@ -56,8 +65,26 @@ class Evaluation:
     ) -> Iterator[pl.DataFrame]:
         """The same rows batch by batch, from batch number ``start`` on."""
         target = self.target(model)
-        for batch in self._batches(target, data, start):
-            yield _batch_rows(target, batch, name, attack, run)
+        return self.carried(target, {run: target}, data, name, attack, start)
+
+    def carried(
+        self,
+        surrogate: Model,
+        targets: Mapping[str, Model],
+        data: Data,
+        name: str,
+        attack: Attack | None,
+        start: int = 0,
+    ) -> Iterator[pl.DataFrame]:
+        """The rows of ``targets``, by run, on images made against ``surrogate``, batch by batch: one search for all.
+
+        The targets must be on the surrogate's device.
+        """
+        source = self.target(surrogate)
+        judges = {run: self.target(target) for run, target in targets.items()}
+        for batch in self.placed(source, data, start):
+            images = batch.images if attack is None else attack(source, batch).images
+            yield pl.concat([_batch_rows(judge, batch, images, name, attack, run) for run, judge in judges.items()])
 
     def target(self, model: Model) -> Fast:
         """The frozen copy that :meth:`rows` works on; hand it in place of the model to make it only once."""
@@ -67,10 +94,14 @@ class Evaluation:
             model = _moved(model, self.device)
         return fast(model, self.precision, self.compile)
 
-    def _batches(self, target: Fast, data: Data, start: int) -> Iterator[Batch]:
+    def placed(self, target: Fast, data: Data, start: int = 0) -> Iterator[Batch]:
+        """``data`` in batches, from number ``start`` on, on the device of ``target``."""
         place = next((t.device for t in target.parameters()), torch.device("cpu"))
         if isinstance(data, Examples):
-            data, start = Loader(data, self.batch_size)(start=start), 0  # those before it are not even read
+            data, start = (
+                Loader(self.chosen(data), self.batch_size)(start=start),
+                0,
+            )  # those before it are not even read
         elif isinstance(data, Batch):
             data = data.split(self.batch_size) if len(data) else [data]
         for batch in itertools.islice(data, start, None):
@@ -164,12 +195,8 @@ def _named(surrogate: Surrogate) -> str:
         return type(surrogate).__name__
 
 
-def _batch_rows(target: Fast, batch: Batch, name: str, attack: Attack | None, run: str) -> pl.DataFrame:
-    if attack is None:
-        images, columns = batch.images, describe(None)
-    else:
-        images, columns = attack(target, batch).images, describe(attack)
-    moved = images - batch.images
+def _batch_rows(target: Fast, batch: Batch, images: Tensor, name: str, attack: Attack | None, run: str) -> pl.DataFrame:
+    moved, columns = images - batch.images, describe(attack)
     names = [task for task in target.tasks if task in batch.targets]
     with torch.no_grad():
         outputs = target.exact(images, names) if len(batch) else {}

@@ -13,6 +13,7 @@ import polars as pl
 from testudo.errors import TestudoError
 from testudo.evaluation.columns import ROWS, read_rows
 from testudo.evaluation.seal import sealed
+from testudo.files import held
 
 SAVE_EVERY = 10.0  # seconds of work between two files
 
@@ -23,7 +24,7 @@ class Kept:
 
     A part holds the rows of consecutive batches and is named by the size of a batch, its first batch and the one after
     its last. Parts of batches of another size are not used, since what is made of a batch may depend on its size to
-    the last bit. What a damaged part held is made again.
+    the last bit. What a damaged part held is made again. Of several processes that want the same rows one makes them.
 
     Args:
         path: the file.
@@ -51,7 +52,9 @@ class Kept:
             TestudoError: the file is damaged, or cannot be written.
         """
         if not self.path.exists():
-            self.write(self.path, sealed(self._made(make, watch)))
+            with held(self.path.with_suffix(".lock")):
+                if not self.path.exists():  # unless it was made while we waited
+                    self.write(self.path, sealed(self._made(make, watch)))
         shutil.rmtree(self.folder, ignore_errors=True)
         return read_rows(self.path)
 

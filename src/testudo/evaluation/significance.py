@@ -1,59 +1,34 @@
-"""Is one model better than another on the same examples: McNemar's exact test and paired bootstrap."""
+"""Is one model better than another on the same examples: McNemar's exact test and paired bootstrap.
+
+Where many tests are made at once their p values are corrected for it (:func:`corrected`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike
-from statsmodels.stats.contingency_tables import mcnemar as exact_mcnemar
 
 from testudo.errors import TestudoError, unknown
 from testudo.evaluation.columns import Column, Key, columns
+from testudo.evaluation.mcnemar import Correction, corrected, mcnemar
 from testudo.evaluation.summarise import bootstrap, interval
 
 COMPARISONS = pl.Schema({
     "group": pl.String, "counterpart": pl.String, "task": pl.String, "attack": pl.String, "metric": pl.String,
     "n": pl.Int64, "value": pl.Float64, "counterpart_value": pl.Float64,
     "difference": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-    "p_values": pl.List(pl.Float64), "b": pl.List(pl.Int64), "c": pl.List(pl.Int64),
+    "p_values": pl.List(pl.Float64), "b": pl.List(pl.Int64), "c": pl.List(pl.Int64), "adjusted": pl.List(pl.Float64),
 })  # fmt: skip
-
-
-class McNemar(NamedTuple):
-    """The exact test on the examples two classifiers disagree on.
-
-    Args:
-        b: right in the first only.
-        c: right in the second only.
-        statistic: the smaller of both.
-        p: two-sided, under Binomial(b + c, 1/2); 1 where they never disagree.
-    """
-
-    b: int
-    c: int
-    statistic: int
-    p: float
-
-
-def mcnemar(a_correct: ArrayLike, b_correct: ArrayLike) -> McNemar:
-    """McNemar's exact test of two classifiers' hits (n,) on the same examples.
-
-    Raises:
-        TestudoError: hits of different length.
-
-    >>> mcnemar([1, 1, 1, 1, 0], [0, 0, 0, 1, 1])
-    McNemar(b=3, c=1, statistic=1, p=0.625)
-    """
-    first, second = np.asarray(a_correct, bool), np.asarray(b_correct, bool)
-    if first.shape != second.shape:
-        raise TestudoError(f"McNemar's test needs the same examples twice, got {len(first)} and {len(second)}")
-    b, c = int((first & ~second).sum()), int((~first & second).sum())
-    found = exact_mcnemar([[0, b], [c, 0]], exact=True)
-    return McNemar(b, c, min(b, c), float(found.pvalue))
+PAIRWISE = pl.Schema({
+    "task": pl.String, "attack": pl.String, "first": pl.String, "second": pl.String,
+    "first_run": pl.String, "second_run": pl.String, "n": pl.Int64, "b": pl.Int64, "c": pl.Int64,
+    "statistic": pl.Int64, "p": pl.Float64, "adjusted": pl.Float64,
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,6 +43,7 @@ class Comparison:
             joint bootstrap over examples.
         p_values, b, c: McNemar's test (:func:`mcnemar`) of each pair of runs, in order; empty for metrics
             that are not accuracy.
+        adjusted: the p values corrected for all tests that were made together (:func:`corrected`).
     """
 
     task: str
@@ -82,6 +58,7 @@ class Comparison:
     p_values: tuple[float, ...]
     b: tuple[int, ...]
     c: tuple[int, ...]
+    adjusted: tuple[float, ...] = ()
 
 
 def compare(
@@ -113,11 +90,15 @@ def compare_groups(
         if run not in have:
             raise TestudoError(f"run {run!r} has no rows for task {task!r} under attack {attack!r}")
     pair = _Pair("", "", tuple(group_a_runs), tuple(group_b_runs))
-    return _compare(columns(kept), [(pair, task, attack)], resamples, seed)[0]
+    return _adjusted(_compare(columns(kept), [(pair, task, attack)], resamples, seed), "holm")[0]
 
 
 def comparisons(
-    rows: pl.DataFrame, groups: Sequence[Mapping[str, Any]], resamples: int = 1000, seed: int = 0
+    rows: pl.DataFrame,
+    groups: Sequence[Mapping[str, Any]],
+    resamples: int = 1000,
+    seed: int = 0,
+    correction: Correction = "holm",
 ) -> pl.DataFrame:
     """Every group less its counterpart, on all tasks and attacks for which all runs of both have rows.
 
@@ -126,13 +107,14 @@ def comparisons(
         groups: ``{"name": ..., "runs": [...], "counterpart": None or another group's name}``, as in study.json.
         resamples: bootstrap replicates.
         seed: of the bootstrap's own generator.
+        correction: of the p values, for the number of all in the table (:func:`corrected`).
 
     Returns:
-        The columns of :data:`COMPARISONS`; p_values, b and c hold one number per pair of seeds, none for
+        The columns of :data:`COMPARISONS`; p_values, b, c and adjusted hold one number per pair of seeds, none for
         metrics that are not accuracy.
 
     Raises:
-        TestudoError: an unknown counterpart, or groups of unequal size.
+        TestudoError: an unknown counterpart or correction, or groups of unequal size.
     """
     runs = {group["name"]: tuple(group["runs"]) for group in groups}
     pairs = []
@@ -150,12 +132,54 @@ def comparisons(
         for task, attack in shared
         if all((run, task, attack) in table for run in (*pair.a, *pair.b))
     ]
-    found = _compare(table, jobs, resamples, seed)
+    found = _adjusted(_compare(table, jobs, resamples, seed), correction)
     lines = [
         {"group": job[0].group, "counterpart": job[0].counterpart, **vars(c)}
         for job, c in zip(jobs, found, strict=True)
     ]
     return pl.DataFrame(lines, schema=COMPARISONS, orient="row")
+
+
+def pairwise(
+    rows: pl.DataFrame, groups: Mapping[str, str] | None = None, correction: Correction = "holm"
+) -> pl.DataFrame:
+    """McNemar's exact test of every pair of runs, on every task and attack on which both were scored by accuracy.
+
+    GAT's appendix C.1 does this for twelve models, without a correction for its 66 tests.
+
+    Args:
+        rows: result rows; to have fewer tests in the family, hand in fewer.
+        groups: run -> group: seeds of a group are paired, in order, with those of another and not with each other; by
+            default each run is its own. Runs not named are left out.
+        correction: of the p values, for the number of all in the table (:func:`corrected`).
+
+    Returns:
+        The columns of :data:`PAIRWISE`: ``first`` and ``second`` are groups, ``n`` the examples labelled in all their
+        runs, ``b`` and ``c`` those that one alone tells right, see :func:`mcnemar`.
+
+    Raises:
+        TestudoError: a run in ``groups`` without rows, groups of unequal size, an unknown correction, or no example
+            that all runs of two groups have labelled.
+    """
+    table = columns(rows)
+    runs = list(dict.fromkeys(run for run, _, _ in table))
+    sides: dict[str, list[str]] = {}
+    for run, group in ({run: run for run in runs} if groups is None else groups).items():
+        if run not in runs:
+            raise unknown("run", run, runs)
+        sides.setdefault(group, []).append(run)
+    lines = []
+    shared = dict.fromkeys((task, attack) for _, task, attack in table)
+    for (task, attack), (first, second) in product(shared, combinations(sides, 2)):
+        keys = [(run, task, attack) for run in (*sides[first], *sides[second])]
+        if all(key in table and table[key].metric == "accuracy" for key in keys):
+            pair = _Pair(first, second, tuple(sides[first]), tuple(sides[second]))
+            for run, other, mine, its in zip(pair.a, pair.b, *_paired(table, pair, task, attack), strict=True):
+                n, test = int(mine.labelled.sum()), mcnemar(_hits(mine), _hits(its))
+                lines.append((task, attack, first, second, run, other, n, *test))
+    adjusted = corrected([line[-1] for line in lines], correction)
+    told = [(*line, p) for line, p in zip(lines, adjusted.tolist(), strict=True)]
+    return pl.DataFrame(told, schema=PAIRWISE, orient="row")
 
 
 class _Pair(NamedTuple):
@@ -192,6 +216,12 @@ def _compare(
             )
         )
     return found
+
+
+def _adjusted(found: Sequence[Comparison], correction: Correction) -> list[Comparison]:
+    """The same with p values corrected for the number of all of them."""
+    values = iter(corrected([p for each in found for p in each.p_values], correction).tolist())
+    return [replace(each, adjusted=tuple(next(values) for _ in each.p_values)) for each in found]
 
 
 def _paired(table: Mapping[Key, Column], pair: _Pair, task: str, attack: str) -> tuple[list[Column], list[Column]]:

@@ -125,6 +125,23 @@ def summarise(
     return pl.DataFrame(lines, schema=SUMMARY, orient="row")
 
 
+def deltas(rows: pl.DataFrame, resamples: int = 1000, seed: int = 0) -> dict[tuple[str, str, str], Array]:
+    """:func:`delta_mtl` and :func:`delta_wor` of every run under every attack, then their replicates: (1 + B,).
+
+    A replicate draws the same examples for all, so that differences between them are paired.
+
+    Args:
+        rows: result rows, clean ones among them.
+        resamples: bootstrap replicates, B.
+        seed: of the bootstrap's own generator.
+
+    Returns:
+        By run, attack and ``"delta_mtl"`` or ``"delta_wor"``.
+    """
+    found = _parts(columns(rows), resamples, seed)
+    return {(run, attack, name): part.values for (run, task, attack, name), part in found if task == "*"}
+
+
 def _parts(table: Mapping[Key, Column], resamples: int, seed: int) -> Iterator[tuple[tuple[str, str, str, str], _Part]]:
     """Every run's share of every summary row, by run, task, attack and metric."""
     clean = {(run, task): column for (run, task, _), column in table.items() if column.family == "clean"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -25,7 +26,7 @@ SERIES = ("#0b6a9c", "#c2410c", "#2f7d32", "#7c3aed", "#a16207", "#be185d")  # o
 INK, GRID = "#4a4a46", "#dcdcd6"
 _ROLES = {colour: f"series-{i}" for i, colour in enumerate(SERIES)} | {INK: "ink-soft", GRID: "grid"}
 _TICKS = 7  # as many eps as have room below a panel
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and takes the page's colours
     "font.size": 9,
     "axes.edgecolor": INK,
@@ -56,11 +57,12 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One drawing with its title, and what it shows in words."""
+    """One drawing with its title, what it shows in words, and the numbers that are drawn, as lines of a CSV."""
 
     title: str
     alt: str
     figure: Figure
+    records: tuple[Mapping[str, Any], ...] = ()
 
 
 def looks(study: Study) -> dict[str, Look]:
@@ -89,11 +91,12 @@ def curves(results: Results, task: str) -> list[Panel]:
 def _panel(results: Results, task: str, attacks: list[Attack]) -> Panel:
     metric = results.metric(task)
     levels = all(wording.in_levels(attack.eps) for attack in attacks)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(4.2, 3.0), layout="constrained")
         axes = figure.add_subplot()
         for group, look in looks(results.study).items():
-            _draw(axes, _points(results, group, task, attacks), 255 if levels else 1, look)
+            own = [row for row in _rows(results, task, attacks) if row["group"] == group]
+            _draw(axes, [_point(row) for row in own], 255 if levels else 1, look)
         _dress(axes, metric, attacks[0].norm, levels)
         ticks = {0.0, *(attack.eps for attack in attacks)}
         if len(ticks) <= _TICKS:
@@ -107,19 +110,20 @@ def _panel(results: Results, task: str, attacks: list[Attack]) -> Panel:
         f"{wording.METRICS.get(metric, metric)} of {task} over the size of the perturbation, {first.method} in {norm} "
         f"at ε {eps}, attacking {aim_of(results, task, first)}; the numbers are in the tables"
     )
-    return Panel(title, alt, figure)
+    return Panel(title, alt, figure, tuple(_rows(results, task, attacks)))
 
 
-def _points(results: Results, group: str, task: str, attacks: list[Attack]) -> list[tuple[float, float, float, float]]:
-    """(eps, value, low, high) in the metric's shown unit, the clean images at eps 0."""
+def _rows(results: Results, task: str, attacks: list[Attack]) -> list[dict[str, Any]]:
+    """The rows of the summary that are drawn, group by group, the clean images first."""
     clean = results.clean()
-    rows = [(a.eps, results.value(group, task, a)) for a in ([clean] if clean else []) + attacks]
-    found = []
-    for eps, row in rows:
-        if row:
-            value, low, high = (wording.scaled(row["metric"], row[name]) for name in ("value", "low", "high"))
-            found.append((eps, value, low, high))
-    return found
+    chosen = ([clean] if clean else []) + attacks
+    return [row for g in results.study.groups for a in chosen if (row := results.value(g.name, task, a))]
+
+
+def _point(row: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """(eps, value, low, high) in the metric's shown unit; clean images have eps 0."""
+    value, low, high = (wording.scaled(row["metric"], row[name]) for name in ("value", "low", "high"))
+    return row["eps"], value, low, high
 
 
 def _draw(axes: Axes, points: list[tuple[float, float, float, float]], scale: int, look: Look) -> None:
@@ -148,7 +152,7 @@ def _dress(axes: Axes, metric: str, norm: str, levels: bool) -> None:
 def svg(panel: Panel) -> str:
     """A panel as an inline ``svg`` element that takes its colours from the page (CSS variables)."""
     held = io.StringIO()
-    with rc_context({**_STYLE, "svg.hashsalt": panel.title}):
+    with rc_context({**STYLE, "svg.hashsalt": panel.title}):
         FigureCanvasSVG(panel.figure).print_svg(held, metadata={"Date": None, "Creator": None})
     text = held.getvalue()
     text = text[text.index("<svg") :]

@@ -1,10 +1,10 @@
-"""Images for the page: clean, perturbation made visible, adversarial."""
+"""Images for the page: clean, perturbation made visible, adversarial; in one ball or in several."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,46 +17,68 @@ from testudo.reports.study import Gallery
 
 
 @dataclass(frozen=True)
-class Line:
-    """One task's prediction before and after; ``changed`` where the winner is another."""
+class After:
+    """A prediction on an attacked image; ``changed`` where another class wins than before."""
 
-    task: str
-    truth: str
-    before: str
-    after: str
+    text: str
     changed: bool
 
 
 @dataclass(frozen=True)
-class Row:
-    """One dense task's maps as data URIs, each by what it is."""
+class Line:
+    """One task's truth and predictions: before, and after in each ball."""
 
     task: str
-    pictures: tuple[tuple[str, str], ...]
+    truth: str
+    before: str
+    after: tuple[After, ...]
 
 
 @dataclass(frozen=True)
-class Card:
-    """One example for the template: three pictures as data URIs, and what they are."""
+class Maps:
+    """One dense task's maps as data URIs: truth, prediction before, and after in each ball."""
 
-    group: str
-    run: str
-    example: str
+    task: str
+    truth: str
+    before: str
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Level:
+    """What was made in one ball: two pictures as data URIs, and what they are."""
+
+    eps: str
     attack: str
-    clean: str
     noise: str
     adversarial: str
     factor: str
     norms: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One example for the template: its picture as a data URI, what was made of it, and what is said of that."""
+
+    group: str
+    run: str
+    example: str
+    clean: str
     small: bool
+    levels: tuple[Level, ...]
     lines: tuple[Line, ...]
-    maps: tuple[Row, ...]
+    maps: tuple[Maps, ...]
 
 
 def cards(gallery: Gallery) -> list[Card]:
-    """A card for every example of the gallery."""
-    parts = zip(gallery.images, gallery.adversarial, gallery.meta, strict=True)
-    return [_card(np.asarray(clean, float), np.asarray(hit, float), meta, gallery.maps) for clean, hit, meta in parts]
+    """A card for every example of the gallery; attacks that differ in eps alone are levels of one, by eps."""
+    alike: dict[tuple[Any, ...], list[int]] = {}
+    for place, meta in enumerate(gallery.meta):
+        series = (meta["series"],) if "series" in meta else (meta["attack"], place)
+        tasks = tuple(told["task"] for part in ("task lines", "task maps") for told in meta.get(part, ()))
+        alike.setdefault((meta["group"], meta["run"], meta["example"], *series, tasks), []).append(place)
+    ordered = (sorted(places, key=lambda place: _eps(gallery.meta[place])) for places in alike.values())
+    return [_card(gallery, places) for places in ordered]
 
 
 def amplification(noise: NDArray[np.floating]) -> int:
@@ -78,34 +100,55 @@ def png(image: NDArray[np.floating]) -> str:
     return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
 
 
-def _card(
-    clean: NDArray[np.floating], hit: NDArray[np.floating], meta: Mapping[str, Any], maps: NDArray[np.uint8]
-) -> Card:
-    noise = hit - clean
-    factor = amplification(noise)
-    lines = tuple(
-        Line(line["task"], line["truth"], line["before"], line["after"], _changed(line["before"], line["after"]))
-        for line in meta["task lines"]
-    )
+def _eps(meta: Mapping[str, Any]) -> float:
+    return float(meta.get("eps", 0.0))
+
+
+def _card(gallery: Gallery, places: Sequence[int]) -> Card:
+    told = [gallery.meta[place] for place in places]
+    clean = np.asarray(gallery.images[places[0]], float)
     return Card(
-        group=meta["group"],
-        run=meta["run"],
-        example=str(meta["example"]),
-        attack=meta["attack"],
+        group=told[0]["group"],
+        run=told[0]["run"],
+        example=str(told[0]["example"]),
         clean=png(clean),
+        small=clean.shape[-1] <= 64,
+        levels=tuple(_level(gallery, place) for place in places),
+        lines=tuple(_line(each) for each in zip(*(meta["task lines"] for meta in told), strict=True)),
+        maps=tuple(
+            _maps(each, gallery.maps) for each in zip(*(meta.get("task maps", ()) for meta in told), strict=True)
+        ),
+    )
+
+
+def _level(gallery: Gallery, place: int) -> Level:
+    clean, hit = (np.asarray(images[place], float) for images in (gallery.images, gallery.adversarial))
+    noise, meta = hit - clean, gallery.meta[place]
+    factor = amplification(noise)
+    return Level(
+        eps=wording.radius(_eps(meta)),
+        attack=meta["attack"],
         noise=png(0.5 + factor * noise),
         adversarial=png(hit),
         factor=f"×{factor}",
         norms=f"L∞ {wording.radius(float(meta['linf']))}, L2 {float(meta['l2']):.2f}",
-        small=clean.shape[-1] <= 64,
-        lines=lines,
-        maps=tuple(_row(row, maps) for row in meta.get("task maps", ())),
     )
 
 
-def _row(told: Mapping[str, Any], maps: NDArray[np.uint8]) -> Row:
-    found = {name: np.moveaxis(maps[told[name]], -1, 0) / 255 for name in ("truth", "before", "after")}
-    return Row(told["task"], tuple((name, png(picture)) for name, picture in found.items()))
+def _line(told: Sequence[Mapping[str, str]]) -> Line:
+    first = told[0]
+    after = tuple(After(each["after"], _changed(first["before"], each["after"])) for each in told)
+    return Line(first["task"], first["truth"], first["before"], after)
+
+
+def _maps(told: Sequence[Mapping[str, Any]], maps: NDArray[np.uint8]) -> Maps:
+    first = told[0]
+    drawn = [_drawn(maps[number]) for number in (first["truth"], first["before"], *(each["after"] for each in told))]
+    return Maps(first["task"], *drawn[:2], tuple(drawn[2:]))
+
+
+def _drawn(picture: NDArray[np.uint8]) -> str:
+    return png(np.moveaxis(picture, -1, 0) / 255)
 
 
 def _changed(before: str, after: str) -> bool:

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Sequence
-from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from testudo.files import write_atomic
-from testudo.reports import wording
+from testudo.reports import exports, setting, wording
+from testudo.reports import part as names
 from testudo.reports.figures import Panel, curves, looks, svg, swatch
 from testudo.reports.findings import findings
+from testudo.reports.front import front_caption, front_panel
 from testudo.reports.gallery import cards
+from testudo.reports.part import Part, measure_stem
 from testudo.reports.results import Results
-from testudo.reports.study import Gallery, Study
-from testudo.reports.study_tables import aim_of, full_table, main_table, objectives_table
-
-LABELS = {"python": "Python", "torch": "PyTorch", "testudo": "testudo", "git": "git commit", "cpu": "CPU", "gpu": "GPU"}
-
-
-class Part(NamedTuple):
-    """A study on the page, and the examples to show of it (see :func:`testudo.reports.study.read_gallery`)."""
-
-    results: Results
-    gallery: Gallery | None = None
+from testudo.reports.study_tables import aim_of
+from testudo.reports.verdicts import RULE, caveat, tally, verdicts
 
 
 def build_page(folder: Path | str, parts: Sequence[Part]) -> Path:
@@ -51,56 +46,96 @@ def build_page(folder: Path | str, parts: Sequence[Part]) -> Path:
 
 def render(parts: Sequence[Part]) -> str:
     """The page as HTML."""
-    first = parts[0].results.study
+    first, script = parts[0].results.study, _text("page.js")
+    shown = zip(parts, exports.prefixes(parts), strict=True)
     page = (
         _environment()
-        .from_string(_text("page.html.j2"))
+        .get_template("page.html.j2")
         .render(
             study=first,
             style=Markup(_text("page.css")),
-            parts=[_shown(part, f"part-{number}-" if number else "") for number, part in enumerate(parts)],
-            environment=[(LABELS.get(k, k.replace("_", " ")), v) for k, v in first.environment.items()],
-            duration=_duration(first.minutes),
-            created=_date(first.created),
+            script=Markup(script),
+            hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            parts=[
+                _shown(part, f"part-{number}-" if number else "", f"{exports.slug(first.name)}-{stem}")
+                for number, (part, stem) in enumerate(shown)
+            ],
+            rule=RULE,
+            environment=setting.environment(first),
+            duration=setting.duration(first.minutes),
+            created=setting.date(first.created),
         )
     )
     return re.sub(r"Δ_(MTL|Wor)", r"Δ<sub>\1</sub>", page)
 
 
-def _shown(part: Part, prefix: str) -> dict[str, Any]:
-    """All that the template shows of a study; ``prefix`` keeps its headings' names apart from other parts'."""
-    results, study, joint = part.results, part.results.study, objectives_table(part.results)
+def _shown(part: Part, prefix: str, stem: str) -> dict[str, Any]:
+    """All that the templates show of a study.
+
+    Args:
+        part: the study.
+        prefix: keeps its headings' names apart from other parts'.
+        stem: what the names of its files begin with.
+    """
+    results, study = part.results, part.results.study
+    tables = {name: Markup(each.html(exports.table_links(stem + name, each))) for name, each in part.tables.items()}
+    front = front_panel(results, part.front) if part.front else None
     return {
         "prefix": prefix,
         "study": study,
+        "verdicts": [(told, Markup(told.pairs.html())) for told in verdicts(results)],
+        "tally": tally(results),
+        "caveat": caveat(results),
         "findings": findings(results),
-        "main": Markup(main_table(results).html()),
-        "figures": _figures(results),
+        "tables": tables,
+        "names": names,
+        "measured": [(each, tables.get(measure_stem(each))) for each in part.measured],
+        "front": _drawn(front, stem) if front else None,
+        "front_caption": front_caption(part.front) if front and part.front else "",
+        "figures": _figures(results, stem),
         "legend": [(name, Markup(swatch(look))) for name, look in looks(study).items()],
         "cards": cards(part.gallery) if part.gallery else [],
-        "objectives": Markup(joint.html()) if joint else "",
-        "everything": Markup(full_table(results).html()),
-        "data": _data(study),
+        "diagnoses": [(each, _link(f"{stem}{each.run}.json", each.source, each.run)) for each in part.diagnoses],
+        "recipes": [(group, _link(f"{stem}{group.name}.toml", group.recipe, group.name)) for group in study.groups],
+        "data": setting.data(study),
+        "note": study.data.get("note", ""),
         "seeds": wording.counted(max(len(group.runs) for group in study.groups), "seed"),
-        "described": _described(results),
+        "described": setting.attacks(results),
     }
 
 
+def _link(name: str, content: str, of: str) -> Markup:
+    stem, _, ending = name.rpartition(".")
+    return Markup(exports.link(f"{exports.slug(stem)}.{ending}", content, ending.upper(), of))
+
+
 def _environment() -> Environment:
-    return Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        loader=FunctionLoader(_text),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _text(name: str) -> str:
     return files("testudo.reports").joinpath(name).read_text(encoding="utf-8")
 
 
-def _figures(results: Results) -> list[dict[str, Any]]:
+def _drawn(panel: Panel, stem: str) -> dict[str, Any]:
+    """A panel with a link to its data."""
+    data = exports.data_link(stem + exports.slug(panel.title), panel.records, panel.title)
+    return {"title": panel.title, "drawing": Markup(svg(panel)), "data": Markup(data), "records": panel.records}
+
+
+def _figures(results: Results, stem: str) -> list[dict[str, Any]]:
     """Panels with their captions, task by task."""
     found = []
     for task in results.study.tasks:
         panels = curves(results, task) if results.holding(task) else []
         if panels:
-            shown = [(panel.title, Markup(svg(panel))) for panel in panels]
+            shown = [_drawn(panel, stem) for panel in panels]
             found.append({"task": task, "panels": shown, "caption": _caption(results, task, panels)})
     return found
 
@@ -119,44 +154,3 @@ def _caption(results: Results, task: str, panels: Sequence[Panel]) -> str:
         f"{wording.counted(len(panels), 'kind')} of attack aimed at {aims}; n = {n:,} test examples per point, "
         "bands are 95 % bootstrap intervals."
     )
-
-
-def _described(results: Results) -> list[tuple[str, list[str]]]:
-    """Every kind of attack with the eps it was run at, by norm."""
-    kinds: dict[str, list[str]] = {}
-    for attack in results.attacks:
-        if not attack.clean:
-            name = f"{attack.method}, {wording.NORMS.get(attack.norm, attack.norm)}"
-            kinds.setdefault(name, []).append(wording.radius(attack.eps))
-    return [(name, list(dict.fromkeys(eps))) for name, eps in kinds.items()]
-
-
-def _data(study: Study) -> list[tuple[str, str]]:
-    """The data's facts that are told, with their names."""
-    told = study.data
-    splits = ", ".join(f"{told[key]:,} {name}" for key, name in _SPLITS if isinstance(told.get(key), int))
-    lines = [("data", told.get("name")), ("examples", splits), ("fingerprint", told.get("fingerprint"))]
-    return [(name, str(value)) for name, value in lines if value]
-
-
-_SPLITS = (("train", "for training"), ("val", "for validation"), ("test", "for testing"))
-
-
-def _duration(minutes: float) -> str:
-    """Minutes in words.
-
-    >>> _duration(4.2), _duration(0.5), _duration(150)
-    ('4.2 minutes', '30 seconds', '2.5 hours')
-    """
-    if minutes < 1:
-        return f"{60 * minutes:.0f} seconds"
-    return f"{minutes:.1f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
-
-
-def _date(created: str) -> str:
-    """An ISO time as a day; what is none, as it is."""
-    try:
-        day = datetime.fromisoformat(created)
-    except ValueError:
-        return created
-    return f"{day.day} {day:%B %Y}"

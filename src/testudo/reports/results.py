@@ -11,8 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from testudo.errors import TestudoError
+from testudo.errors import TestudoError, unknown
 from testudo.reports import wording
+from testudo.reports.claims import Judged
 from testudo.reports.study import Study
 
 _SUMMARY = (
@@ -59,7 +60,7 @@ class Attack:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A study's summary and comparisons, by what was measured.
+    """A study's summary and comparisons, by what was measured, and what became of its claims.
 
     Raises:
         TestudoError: a frame lacks a column, or holds no clean row of the target.
@@ -68,6 +69,7 @@ class Results:
     study: Study
     summary: pl.DataFrame
     comparisons: pl.DataFrame
+    judged: tuple[Judged, ...] = ()
     attacks: tuple[Attack, ...] = field(init=False)
     _rows: Mapping[tuple[str, str, str], dict[str, Any]] = field(init=False)
     _further: Mapping[tuple[str, str, str], list[dict[str, Any]]] = field(init=False)
@@ -123,8 +125,11 @@ class Results:
         return self._differences.get((group, task, attack.name))
 
     def metric(self, task: str) -> str:
-        """The name of a task's metric."""
-        return next(row["metric"] for (_, name, _), row in self._rows.items() if name == task)
+        """The name of a task's metric; raises TestudoError where no row is of the task."""
+        found = next((row["metric"] for (_, name, _), row in self._rows.items() if name == task), None)
+        if found is None:
+            raise unknown("task (without a row)", task, {name for _, name, _ in self._rows})
+        return found
 
     def higher_is_better(self, task: str) -> bool:
         """Which way a task's metric is better."""
@@ -184,6 +189,10 @@ class Results:
                 own.setdefault(aim[0], []).append(change)
         tasks = self.study.group(group).tasks
         return max(min(own[task]) for task in tasks) if all(task in own for task in tasks) else None
+
+    def named(self, name: str) -> Attack | None:
+        """The attack that the rows call so; None where there is none."""
+        return next((attack for attack in self.attacks if attack.name == name), None)
 
     def clean(self) -> Attack | None:
         """The clean images."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testudo.errors import TestudoError, one_line, unknown
+from testudo.files import from_json
+from testudo.reports import form
+from testudo.reports.claims import Beside, Claim
+from testudo.reports.measures import Measure
+
+DAMAGED = (  # what reading a damaged .npz raises
+    *(LookupError, OSError, EOFError, ValueError, TypeError, OverflowError, RuntimeError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,7 @@ class Group:
         counterpart: the group it is held against, or None.
         tasks: what its models predict.
         training: how they were trained, in one line.
+        recipe: that of the first of them, as TOML; empty where it is not told.
     """
 
     name: str
@@ -32,6 +44,7 @@ class Group:
     counterpart: str | None
     tasks: tuple[str, ...]
     training: str
+    recipe: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +59,9 @@ class Study:
         environment: what it ran on, by name.
         minutes, created: how long it took, and when (ISO 8601).
         also: folders within its own whose studies are shown on the same page.
+        claims: what a paper says of it.
+        beside: the published numbers.
+        measures: tables of its own.
     """
 
     name: str
@@ -58,35 +74,40 @@ class Study:
     minutes: float
     created: str
     also: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    beside: tuple[Beside, ...] = ()
+    measures: tuple[Measure, ...] = ()
 
     @classmethod
     def of(cls, told: Study | Mapping[str, Any]) -> Study:
         """A study from study.json's contents; raises TestudoError where a part is missing or names nothing."""
         if isinstance(told, Study):
             return told
-        for part in ("name", "title", "target", "groups", "data", "environment", "minutes", "created"):
-            if part not in told:
-                raise TestudoError(f"study.json lacks {part!r}")
-        groups = tuple(_group(group) for group in told["groups"])
-        names = [group.name for group in groups]
-        for group in groups:
+        made = cls(
+            form.words(told, "name"),
+            form.words(told, "title"),
+            form.several(told, "intro"),
+            form.words(told, "target"),
+            tuple(_group(group) for group in form.listed(told, "groups")),
+            form.facts(told, "data"),
+            form.facts(told, "environment"),
+            form.number(told, "minutes"),
+            form.words(told, "created"),
+            form.several(told, "also"),
+            tuple(Claim.of(each) for each in form.listed(told, "claims")),
+            tuple(Beside.of(each) for each in form.listed(told, "beside")),
+            tuple(Measure.of(each) for each in form.listed(told, "measures")),
+        )
+        if not made.groups:
+            raise TestudoError("study.json lacks 'groups'")
+        names = [group.name for group in made.groups]
+        for group in made.groups:
             if group.counterpart is not None and group.counterpart not in names:
                 raise unknown("group", group.counterpart, names)
-        for name in told.get("also", ()):
+        for name in made.also:
             if name != Path(name).name or name == "..":
                 raise TestudoError(f"study.json: 'also' names folders within its own, got {name!r}")
-        return cls(
-            told["name"],
-            told["title"],
-            tuple(told.get("intro", ())),
-            told["target"],
-            groups,
-            told["data"],
-            told["environment"],
-            float(told["minutes"]),
-            told["created"],
-            tuple(told.get("also", ())),
-        )
+        return made
 
     def group(self, name: str) -> Group:
         """The group called ``name``."""
@@ -104,11 +125,11 @@ class Study:
 
 
 def _group(told: Mapping[str, Any]) -> Group:
-    for part in ("name", "runs", "tasks"):
-        if part not in told:
-            raise TestudoError(f"study.json: a group lacks {part!r}")
-    runs, tasks = tuple(told["runs"]), tuple(told["tasks"])
-    return Group(told["name"], runs, told.get("counterpart"), tasks, told.get("training", ""))
+    name, runs, tasks = form.words(told, "name"), form.several(told, "runs"), form.several(told, "tasks")
+    if not runs or not tasks:
+        raise TestudoError(f"study.json: the group {name!r} lacks runs or tasks")
+    other = None if told.get("counterpart") is None else form.words(told, "counterpart")
+    return Group(name, runs, other, tasks, form.words(told, "training", ""), form.words(told, "recipe", ""))
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +139,9 @@ class Gallery:
     Args:
         images: (k, C, H, W) floats in [0, 1], clean.
         adversarial: the same, attacked.
-        meta: per image its group, run, example, attack, task lines (task, truth, before, after), linf, l2; and task
-            maps: for each dense task the same three as numbers of ``maps``.
+        meta: per image its group, run, example, attack, task lines (task, truth, before, after), linf, l2; task maps:
+            for each dense task the same three as numbers of ``maps``; and where the same attack was made in several
+            balls its eps, and a series that they share.
         maps: (m, H, W, 3) bytes, dense labels and predictions in colours.
     """
 
@@ -138,6 +160,8 @@ class Gallery:
             for part in ("group", "run", "example", "attack", "task lines", "linf", "l2"):
                 if part not in told:
                     raise TestudoError(f"the description of a gallery image lacks {part!r}")
+            if not isinstance(told.get("eps", 0.0), int | float):
+                raise TestudoError(f"the description of a gallery image has the eps {told['eps']!r}")
             for row in told.get("task maps", ()):
                 if not all(0 <= row[side] < len(self.maps) for side in ("truth", "before", "after")):
                     raise TestudoError(f"a gallery of {len(self.maps)} maps is asked for {dict(row)}")
@@ -147,11 +171,13 @@ def read_study(folder: Path | str) -> Study:
     """study.json of a study folder; raises TestudoError where it is missing or damaged."""
     path = Path(folder) / "study.json"
     try:
-        return Study.of(json.loads(path.read_text(encoding="utf-8")))
+        told = from_json(path.read_bytes())
     except FileNotFoundError as mistake:
         raise TestudoError(f"no study at {path}") from mistake
-    except (json.JSONDecodeError, UnicodeDecodeError) as mistake:
+    except (OSError, ValueError, RecursionError) as mistake:  # TestudoError among them: a wrong checksum
         raise TestudoError(f"{path} is not readable: {one_line(mistake)}") from mistake
+    try:
+        return Study.of(told)
     except TestudoError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as mistake:  # JSON of another form
@@ -164,9 +190,12 @@ def read_gallery(folder: Path | str) -> Gallery | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as packed:
+            if bad := packed.testzip():  # numpy compares no checksum where it reads less than there is
+                raise TestudoError(f"{bad} in it does not match its checksum")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             meta = json.loads(str(held["meta"]))
             maps = {"maps": held["maps"]} if "maps" in held else {}
             return Gallery(held["images"], held["adversarial"], tuple(meta), **maps)
-    except (KeyError, OSError, EOFError, ValueError, zipfile.BadZipFile) as mistake:
+    except DAMAGED as mistake:
         raise TestudoError(f"{path} is not a readable gallery: {one_line(mistake)}") from mistake

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +46,8 @@ def _how(results: Results) -> str:
     if len(runs) > 1:
         seeds = f"mean over {runs[0]} to {runs[-1]} seeds"
     differences = (
-        " Differences are paired on the same examples; p is McNemar’s exact test, one for each pair of seeds."
+        " Differences are paired on the same examples; p is McNemar’s exact test, one for each pair of seeds, and Holm "
+        "the same corrected for all tests of the study."
         if results.study.pairs
         else ""
     )
@@ -93,7 +95,7 @@ def _value_cell(row: dict[str, Any] | None) -> Cell:
     if row is None:
         return _NOTHING
     metric = row["metric"]
-    return Cell(wording.number(metric, row["value"]), (wording.between(metric, row["low"], row["high"]),))
+    return Cell(wording.number(metric, row["value"]), (wording.between(metric, row["low"], row["high"]),), row)
 
 
 def _difference_row(results: Results, group: Group, task: str, attacks: list[Attack]) -> list[Row]:
@@ -101,18 +103,26 @@ def _difference_row(results: Results, group: Group, task: str, attacks: list[Att
     cells = []
     for attack in attacks:
         row = results.difference(group.name, task, attack)
-        cells.append(_difference_cell(row) if row else _NOTHING)
+        cells.append(_difference_cell(row, attack) if row else _NOTHING)
     if all(cell == _NOTHING for cell in cells):
         return []
     return [Row(Cell("difference", (f"to {group.counterpart}",)), tuple(cells), "difference")]
 
 
-def _difference_cell(row: dict[str, Any]) -> Cell:
+def _difference_cell(row: dict[str, Any], attack: Attack) -> Cell:
     metric = row["metric"]
     notes = [wording.between(metric, row["low"], row["high"])]
-    if row["p_values"]:
-        notes.append(wording.p_values(row["p_values"]))
-    return Cell(wording.signed(metric, row["difference"]), tuple(notes))
+    tests = [wording.p_values(row["p_values"]), wording.p_values(row.get("adjusted", ()), "Holm")]
+    tests = ["; ".join(tests)] if len(row["p_values"]) == 1 and all(tests) else tests
+    notes += [test for test in tests if test]
+    return Cell(wording.signed(metric, row["difference"]), tuple(notes), difference_record(row, attack))
+
+
+def difference_record(row: Mapping[str, Any], attack: Attack) -> dict[str, Any]:
+    """A row of the comparisons as a line beside those of the summary: its interval is that of the difference."""
+    names = {"low": "difference_low", "high": "difference_high"}
+    about = {name: getattr(attack, name) for name in ("family", "norm", "eps", "steps")}
+    return {names.get(name, name): value for name, value in row.items()} | about
 
 
 def objectives_table(results: Results) -> Table | None:
@@ -185,4 +195,4 @@ def _full_row(attack: Attack, row: dict[str, Any]) -> Row:
         f"{row['n']:,}",
         f"{row['runs']}",
     )
-    return Row(head, tuple(Cell(text) for text in texts))
+    return Row(head, (Cell(texts[0], record=row), *map(Cell, texts[1:])))

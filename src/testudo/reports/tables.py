@@ -1,10 +1,12 @@
-"""One table, shown four ways: on the terminal, as HTML, as Markdown and as CSV."""
+"""One table, shown five ways: on the terminal, as HTML, as Markdown, as LaTeX and as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
 
@@ -12,13 +14,22 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from testudo.reports import latex
+
 
 @dataclass(frozen=True)
 class Cell:
-    """A number or a word, with what belongs below it in small (its interval, its p)."""
+    """A number or a word, with what belongs below it in small (its interval, its p).
+
+    Args:
+        text: what is shown.
+        notes: below it.
+        record: all that is known of it, by name and unrounded: a line of the CSV.
+    """
 
     text: str
     notes: tuple[str, ...] = ()
+    record: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     @property
     def line(self) -> str:
@@ -58,6 +69,7 @@ class Table:
         caption: how to read it.
         columns: the heads, that of the row names first.
         sections: its rows.
+        words: the columns that hold words, by their place; the others hold numbers.
 
     >>> row = Row(Cell("a"), (Cell("1", ("[0, 2]",)),))
     >>> print(Table("Scores", "", (Cell("who"), Cell("score")), (Section("", (row,)),)).markdown())
@@ -70,6 +82,7 @@ class Table:
     caption: str
     columns: tuple[Cell, ...]
     sections: tuple[Section, ...]
+    words: frozenset[int] = frozenset({0})
 
     @property
     def rows(self) -> list[Row]:
@@ -83,8 +96,8 @@ class Table:
         shown.title_style, shown.caption_style, shown.caption_justify = "bold", "dim", "left"
         for i, column in enumerate(self.columns):
             # a narrow terminal may break an interval in two, but not a name
-            look: dict[str, Any] = {"justify": "right", "overflow": "fold"} if i else {"no_wrap": True}
-            shown.add_column(_stacked(column), vertical="top", **look)
+            look: dict[str, Any] = {"justify": "left" if i in self.words else "right", "overflow": "fold"}
+            shown.add_column(_stacked(column), vertical="top", **(look if i else {"no_wrap": True}))
         for section in self.sections:
             if section.title:
                 shown.add_row(Text(section.title, "bold"))
@@ -95,20 +108,20 @@ class Table:
                 shown.add_section()
         return shown
 
-    def html(self) -> str:
-        """A scrolling ``figure`` with a ``table``; its look is the page's."""
-        head = "".join(f'<th scope="col">{_html(cell)}</th>' for cell in self.columns)
-        body = "".join(_html_section(section, len(self.columns)) for section in self.sections)
+    def html(self, below: str = "") -> str:
+        """A scrolling ``figure`` with a ``table``; its look is the page's. ``below`` is HTML to stand under it."""
+        head = "".join(f'<th scope="col"{self._kind(i)}>{_html(cell)}</th>' for i, cell in enumerate(self.columns))
+        body = "".join(self._html_section(section) for section in self.sections)
         caption = f'<p class="how">{escape(self.caption)}</p>' if self.caption else ""
         return (
             f'<figure class="table"><figcaption><strong>{escape(self.title)}</strong>{caption}</figcaption>'
             f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(self.title)}">'
-            f"<table><thead><tr>{head}</tr></thead>{body}</table></div></figure>"
+            f"<table><thead><tr>{head}</tr></thead>{body}</table></div>{below}</figure>"
         )
 
     def markdown(self) -> str:
         """GitHub's table, without title and caption."""
-        marks = [":--", *["--:"] * (len(self.columns) - 1)]
+        marks = [":--" if i in self.words else "--:" for i in range(len(self.columns))]
         lines = [_pipes([_br(cell) for cell in self.columns]), _pipes(marks)]
         for section in self.sections:
             if section.title:
@@ -116,8 +129,26 @@ class Table:
             lines += [_pipes([_br(cell) for cell in (row.head, *row.cells)]) for row in section.rows]
         return "\n".join(lines)
 
+    def latex(self) -> str:
+        """A ``table`` of the package booktabs, of more than a page a ``longtable``; title and caption are its own."""
+        lines: list[str] = []
+        for section in self.sections:
+            lines += [latex.RULE] if lines else []
+            lines += [latex.across(section.line, len(self.columns))] if section.title else []
+            lines += [latex.line([(cell.text, cell.notes) for cell in (row.head, *row.cells)]) for row in section.rows]
+        align = "".join("l" if i in self.words else "r" for i in range(len(self.columns)))
+        head = latex.line([(cell.text, cell.notes) for cell in self.columns])
+        return latex.whole(f"{self.title}. {self.caption}", align, head, lines)
+
     def csv(self) -> str:
-        """Comma-separated values, the section as the first column, each cell on one line."""
+        """Comma-separated values.
+
+        Where cells have records one line for each of those, unrounded; else a line for each row as it is shown, the
+        section as the first column.
+        """
+        records = [cell.record for row in self.rows for cell in (row.head, *row.cells) if cell.record is not None]
+        if records:
+            return records_csv(records)
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["section", *(cell.line for cell in self.columns)])
@@ -125,6 +156,43 @@ class Table:
             for row in section.rows:
                 writer.writerow([section.line, row.head.line, *(cell.line for cell in row.cells)])
         return out.getvalue()
+
+    def _kind(self, place: int) -> str:
+        return ' class="words"' if place in self.words else ""
+
+    def _html_section(self, section: Section) -> str:
+        note = f"<small>{escape(section.note)}</small>" if section.note else ""
+        head = f"<span>{escape(section.title)}{note}</span>"
+        title = f'<tr class="section"><th colspan="{len(self.columns)}" scope="rowgroup">{head}</th></tr>'
+        rows = "".join(
+            f'<tr class="{row.kind}"><th scope="row">{_html(row.head)}</th>'
+            + "".join(f"<td{self._kind(i)}>{_html(cell)}</td>" for i, cell in enumerate(row.cells, 1))
+            + "</tr>"
+            for row in section.rows
+        )
+        return f"<tbody>{title if section.title else ''}{rows}</tbody>"
+
+
+def records_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records as comma-separated values: every name that any has, in the order they come; lists joined by ``;``.
+
+    >>> print(records_csv([{"n": 9, "value": 0.1}, {"n": 8, "p": [0.5, 0.25]}]), end="")
+    n,value,p
+    9,0.1,
+    8,,0.5;0.25
+    """
+    names = list(dict.fromkeys(name for record in records for name in record))
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_unrounded(record.get(name)) for name in names] for record in records)
+    return out.getvalue()
+
+
+def _unrounded(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ";".join(map(_unrounded, value))
+    return "" if value is None else str(value)
 
 
 def _stacked(cell: Cell, style: str = "") -> Text:
@@ -140,19 +208,6 @@ def _html(cell: Cell) -> str:
     return f"<span>{escape(cell.text)}</span>{notes}"
 
 
-def _html_section(section: Section, width: int) -> str:
-    note = f"<small>{escape(section.note)}</small>" if section.note else ""
-    head = f"<span>{escape(section.title)}{note}</span>"
-    title = f'<tr class="section"><th colspan="{width}" scope="rowgroup">{head}</th></tr>'
-    rows = "".join(
-        f'<tr class="{row.kind}"><th scope="row">{_html(row.head)}</th>'
-        + "".join(f"<td>{_html(cell)}</td>" for cell in row.cells)
-        + "</tr>"
-        for row in section.rows
-    )
-    return f"<tbody>{title if section.title else ''}{rows}</tbody>"
-
-
 def _pipes(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -163,4 +218,5 @@ def _br(cell: Cell) -> str:
 
 def _plain(text: str) -> str:
     """``text`` without what Markdown would read as markup in a table."""
-    return text.replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")
+    plain = text.replace("|", "\\|").replace("_", "\\_").replace("*", "\\*")
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(plain.splitlines()))

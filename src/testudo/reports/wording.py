@@ -107,10 +107,10 @@ def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.2g}"
 
 
-def p_values(values: Iterable[float]) -> str:
+def p_values(values: Iterable[float], name: str = "p") -> str:
     """Several p-values, one per pair of seeds: ``p 0.03, 0.12``; empty for none."""
     texts = [p_value(p) for p in values]
-    return f"p {', '.join(texts)}" if texts else ""
+    return f"{name} {', '.join(texts)}" if texts else ""
 
 
 def radius(eps: float) -> str:

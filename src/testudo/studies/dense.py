@@ -12,14 +12,14 @@ from testudo.data.scenes import Scenes
 from testudo.models.encoder import Encoder
 from testudo.models.unet import UNet
 from testudo.recipe import Recipe
-from testudo.studies.study import Study, tasks_of
+from testudo.studies.study import OnData, tasks_of
 from testudo.training.methods.base import Method
 from testudo.training.optimiser import Optimiser, Schedule
 from testudo.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class Dense(Study):
+class Dense(OnData):
     """A study of dense tasks on one backbone.
 
     Args:

@@ -21,7 +21,7 @@ from testudo.models.encoder import Encoder
 from testudo.models.resnet import PreActResNet18
 from testudo.recipe import Recipe
 from testudo.reports.wording import listed, radius
-from testudo.studies.study import Study, Variant, tasks_of
+from testudo.studies.study import OnData, Study, Variant, tasks_of
 from testudo.suite import standard
 from testudo.tasks.task import Task
 from testudo.training.methods.base import Method
@@ -40,7 +40,7 @@ METHODS = ("standard", "contrastive", "madry", "trades", "mao", "hendrycks", "ga
 
 
 @dataclass(frozen=True)
-class Hardening(Study):
+class Hardening(OnData):
     """Madry's training and TRADES on one task, and Mao's, Hendrycks's, GAT's and the contrastive one with more.
 
     Each method with further tasks is compared, image by image, with its twin: the same method on the main task alone,
@@ -61,6 +61,7 @@ class Hardening(Study):
         auxiliary_weight: lambda of the data's auxiliary tasks.
         batch_size, optimiser, augment: see :class:`~testudo.training.trainer.Trainer`.
         tiles: of the jigsaw, on a side.
+        few: test examples that the strongest attack is made on, which takes long; 0: all.
         both: the study with the other budget is run along and shown on the same page.
     """
 
@@ -78,6 +79,7 @@ class Hardening(Study):
     optimiser: Optimiser = field(default_factory=Optimiser)
     augment: Augment = Augment()
     tiles: int = 4
+    few: int = 120
     both: bool = False
 
     def __post_init__(self) -> None:
@@ -122,11 +124,12 @@ class Hardening(Study):
             "steps": "Each method makes the same number of optimiser steps, each with one attack of as many steps.",
             "passes": "Each method makes about as many forward and backward passes of an image, attacks included.",
         }[self.budget]
+        on = f" (on {self.few} of the test images, evenly spaced)" if self.few else ""
         return (
             f"Methods that learn further tasks beside {self.names[0]!r} are compared with their single-task twins, "
             f"image by image: the same method on the main task alone. {equal} Inner attacks are PGD-{self.steps} "
             f"within Linf radius {radius(self.eps)}; the table is under PGD-20 and the strongest attack there is for "
-            "the task, in the same ball.",
+            f"the task, in the same ball{on}.",
             "Intervals are over test images, for the mean over seeds; with few seeds a small difference may be theirs.",
         )
 
@@ -194,7 +197,8 @@ class Hardening(Study):
         epochs, size = recipe.trainer.epochs, recipe.trainer.batch_size
         cost = method.images * method.passes(learnt)
         training = f"{epochs} epochs of batches of {size}; {cost} forward and backward passes for each of their images"
-        return Variant(name, recipe, training, twin)
+        few = dict.fromkeys(list(recipe.suite)[1:], self.few)
+        return Variant(name, recipe, training, twin, few)
 
     def _recipe(self, name: str, method: Method, tasks: tuple[str, ...]) -> Recipe:
         main = Objective(tasks[:1])

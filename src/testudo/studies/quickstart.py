@@ -24,7 +24,7 @@ from testudo.models.resnet import PreActResNet18, ResNet18
 from testudo.recipe import Recipe
 from testudo.reports.wording import radius
 from testudo.studies.joint import Joint
-from testudo.studies.study import Study, Variant, attack_name, check_radii, tasks_of
+from testudo.studies.study import OnData, Study, Variant, attack_name, check_radii, tasks_of
 from testudo.training.methods.base import Method
 from testudo.training.methods.madry import Madry
 from testudo.training.methods.mao import Mao
@@ -36,7 +36,7 @@ STEPS = 20  # of PGD and MIM in the suite
 
 
 @dataclass(frozen=True)
-class Quickstart(Study):
+class Quickstart(OnData):
     """Standard and adversarial training, single- and multi-task, under FGSM, PGD and MIM.
 
     Four variants: standard single-task, standard multi-task, Madry's training of the single task, and Mao's

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
+import polars as pl
+
+from testudo.attacks.base import Attack
 from testudo.attacks.threat import Threat
 from testudo.balance.base import Balance
 from testudo.data.dataset import DataSet
 from testudo.errors import TestudoError, unknown
+from testudo.evaluation.evaluate import Evaluation
 from testudo.recipe import Recipe
+from testudo.reports.claims import Beside, Claim
 from testudo.reports.wording import radius
+from testudo.run import Run
+from testudo.studies.measures import Measure
 
 
 @dataclass(frozen=True)
@@ -24,12 +31,18 @@ class Variant:
         recipe: what is run for it, once per seed, with the suite that judges it.
         training: one line on how it is trained.
         counterpart: the name of the variant it is compared with.
+        few: attacks of the suite that are made on so many test examples alone, evenly spaced.
     """
 
     name: str
     recipe: Recipe
     training: str
     counterpart: str | None = None
+    few: Mapping[str, int] = field(default_factory=dict)
+
+    def rows(self, run: Run) -> pl.DataFrame:
+        """What the suite makes of a run of it; what is there already is not made again."""
+        return judged(run, self.recipe.suite, self.few)
 
 
 @dataclass(frozen=True)
@@ -48,11 +61,6 @@ class Study(ABC):
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise TestudoError(f"seeds must be different numbers of at least 0, at least one, got {self.seeds}")
 
-    @classmethod
-    @abstractmethod
-    def on(cls, data: DataSet) -> Self:
-        """The study with the settings that suit a data set: radii, network, length."""
-
     @property
     @abstractmethod
     def title(self) -> str:
@@ -62,6 +70,21 @@ class Study(ABC):
     @abstractmethod
     def intro(self) -> Sequence[str]:
         """Paragraphs that say what is asked and how it is answered."""
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What a paper says of it: the rule by which the page's verdicts are made."""
+        return ()
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """The published numbers that the page shows beside ours."""
+        return ()
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What is asked of the trained models beside their suites."""
+        return ()
 
     @property
     def also(self) -> Mapping[str, Study]:
@@ -87,12 +110,86 @@ class Study(ABC):
             for seed in self.seeds
         }
 
-    def every_run(self) -> dict[str, Recipe]:
-        """The recipes of its own runs and of those of :attr:`also`, by their folder's path within its own."""
-        found = {name: recipe for name, (_, recipe) in self.runs().items()}
+    def every_run(self) -> dict[str, tuple[Variant, Recipe]]:
+        """Its own runs and those of :attr:`also`, by their folder's path within its own."""
+        found = self.runs()
         for part, study in self.also.items():
-            found |= {f"{part}/{name}": recipe for name, recipe in study.every_run().items()}
+            found |= {f"{part}/{name}": run for name, run in study.every_run().items()}
         return found
+
+
+class OnData(Study):
+    """A study that suits itself to any data set."""
+
+    @classmethod
+    @abstractmethod
+    def on(cls, data: DataSet) -> Self:
+        """The study with the settings that suit a data set: radii, network, length."""
+
+
+@dataclass(frozen=True)
+class Arms(Study):
+    """Variants put side by side: a table or a figure of a paper.
+
+    Args:
+        seeds: see :class:`Study`.
+        heading: the page's.
+        asked: the page's first paragraphs.
+        arms: the variants.
+        pictures: the attacks that the page shows in pictures, where a variant's suite has them.
+        claimed: see :attr:`Study.claims`.
+        published: see :attr:`Study.beside`.
+        measured: see :attr:`Study.measures`.
+    """
+
+    heading: str = ""
+    asked: tuple[str, ...] = ()
+    arms: tuple[Variant, ...] = ()
+    pictures: tuple[str, ...] = ()
+    claimed: tuple[Claim, ...] = ()
+    published: tuple[Beside, ...] = ()
+    measured: tuple[Measure, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+        return self.heading
+
+    @property
+    def intro(self) -> Sequence[str]:
+        """What is asked."""
+        return self.asked
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """As given."""
+        return self.claimed
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """As given."""
+        return self.published
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """As given."""
+        return self.measured
+
+    def variants(self) -> tuple[Variant, ...]:
+        """The arms."""
+        return self.arms
+
+    def gallery(self, variant: Variant) -> tuple[str, ...]:
+        """The pictures, where the variant has such attacks."""
+        return tuple(name for name in self.pictures if name in variant.recipe.suite)
+
+
+def judged(run: Run, suite: Mapping[str, Attack], few: Mapping[str, int]) -> pl.DataFrame:
+    """The rows of clean images and of a suite; of the attacks named in ``few`` on so many examples alone."""
+    parts = [run.rows({"clean": None}, Evaluation(device="auto"))]
+    for name, attack in suite.items():
+        parts.append(run.rows({name: attack}, Evaluation(device="auto", examples=few.get(name, 0))))
+    return pl.concat(parts)
 
 
 def tasks_of(data: DataSet, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from testudo.data.batch import Batch
 from testudo.data.dataset import Examples
 from testudo.data.loader import Loader
 from testudo.errors import TestudoError
+from testudo.memory import give_back
 from testudo.models.model import Model
 from testudo.processes import count, rank, together, total
 from testudo.tensors import rekey
@@ -162,6 +163,7 @@ class Fit:
                 self.journal.keep_best(self._kept(), record)
         progress.epoch, progress.batch = number, 0
         self.journal.end_epoch(progress, record)
+        give_back()
         self._save()
         self.journal.write_log(progress)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
 import time
@@ -17,7 +16,7 @@ from torch import nn
 
 from testudo import tensor_file
 from testudo.errors import TestudoError, one_line
-from testudo.files import sweep, write_atomic
+from testudo.files import SUM, from_json, sweep, to_json, write_atomic
 from testudo.models.start import BEST
 from testudo.processes import rank, told
 from testudo.training import checkpoint
@@ -144,16 +143,30 @@ class Journal:
             watcher.epoch(record)
 
     def write_log(self, progress: Progress) -> None:
-        """The log, a JSON line per epoch."""
+        """The log, a JSON line per epoch, each with its own checksum."""
         if rank() > 0:
             return
-        lines = "".join(json.dumps(record) + "\n" for record in progress.log)
+        lines = "".join(to_json(record) + "\n" for record in progress.log)
         write_atomic(self.folder / LOG, lines)
 
     def step(self, done: int, total: int) -> None:
         """Tell the watchers that a batch is done."""
         for watcher in self.watchers:
             watcher.step(done, total)
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The records that :meth:`Journal.write_log` wrote.
+
+    Raises:
+        ValueError: a line is no JSON, does not match its checksum, or is not that of the next epoch.
+    """
+    lines = path.read_bytes().splitlines()
+    log = [from_json(line) for line in lines]
+    sealed = {SUM.encode() in line for line in lines}  # none is in an older version's
+    if len(sealed) > 1 or [type(r) is dict and r.get("epoch") for r in log] != list(range(1, len(log) + 1)):
+        raise ValueError("it does not hold one line for each epoch from the first on")
+    return log
 
 
 @contextmanager

@@ -44,13 +44,16 @@ class GAT(Method):
     The attack is then made on the former alone, unless ``adversarial_pretexts``; and for the curvature, which needs
     labels of two tasks for one image, a changed image has the labels of the image it was made from (no dense ones).
 
-    This class is the package's default; :class:`GATPaper` and :class:`GATCode` are what was published.
+    This class is the package's default, the sum of the terms with the main adversarial one three times: of 25 ways of
+    weighing them none was clearly more robust (``benchmarks/gat_balance.md``, which also says what MGDA does, and that
+    no auxiliary task added to these weights there). :class:`GATPaper` and :class:`GATCode` are what was published.
 
     Args:
         weights, balance, pretexts, main_sees: see :class:`~testudo.training.methods.base.Method`.
         attack: makes the adversarial images; its objective's tasks are replaced.
         attacked: whose loss it raises: the ``"main"`` task's, that of ``"both"`` (every task), or the ``"auxiliary"``
             ones'.
+        adversarial_weight: the factor of the main task's adversarial loss, beside that of its weight.
         adversarial_pretexts: self-supervised tasks have adversarial terms, too.
         joined: what is balanced is one term for each task, ``t.joint``, half its clean and half its adversarial loss
             (the clean one alone where it has no other).
@@ -62,6 +65,7 @@ class GAT(Method):
 
     attack: Attack = PGD(step=2 / 255, keep="last")
     attacked: Literal["main", "both", "auxiliary"] = "main"
+    adversarial_weight: float = 3.0
     adversarial_pretexts: bool = False
     joined: bool = False
     curvature: CurvatureTerms = CurvatureTerms()
@@ -70,6 +74,8 @@ class GAT(Method):
         super().__post_init__()
         if self.attacked not in ("main", "both", "auxiliary"):
             raise unknown("attacked", self.attacked, ("main", "both", "auxiliary"))
+        if not 0 <= self.adversarial_weight < math.inf:
+            raise TestudoError(f"adversarial_weight must be at least 0 and finite, got {self.adversarial_weight}")
 
     def passes(self, tasks: Sequence[Task]) -> int:
         """The attack's steps, the two forward and backward passes of the terms, and what the curvature costs."""
@@ -161,6 +167,8 @@ class GAT(Method):
     def _terms_at(self, model: Model, batch: Batch, hurt: Batch, curved: bool) -> dict[str, Tensor]:
         names = tuple(model.tasks)
         adversarial = self.task_terms(model, hurt, "adv", self._surviving(names))
+        main = f"{names[0]}.adv"
+        adversarial[main] = self.adversarial_weight * adversarial[main]
         terms = self.task_terms(model, batch, "clean") | adversarial
         if self.joined:
             terms = {f"{name}.joint": _joint(terms, name) for name in names}
@@ -211,6 +219,7 @@ class GATPaper(GAT):
     """
 
     balance: Balance | None = MGDA("features", "frank_wolfe", "none", 250)
+    adversarial_weight: float = 1.0
     main_sees: Sees = "transformed"
     adversarial_pretexts: bool = True
     curvature: CurvatureTerms = CurvatureTerms(1.0, "paper", share=1.0, inside=True)
@@ -237,6 +246,7 @@ class GATCode(GAT):
 
     attack: Attack = PGD(step=1 / 255, keep="last")
     balance: Balance | None = MGDA(normalise="none")
+    adversarial_weight: float = 1.0
     main_sees: Sees = "transformed"
     joined: bool = True
     curvature: CurvatureTerms = CurvatureTerms(1.0, "paper", share=1.0, inside=True)

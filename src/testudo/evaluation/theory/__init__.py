@@ -1,0 +1,1 @@
+"""What theory predicts of several tasks' robustness, beside what is measured."""

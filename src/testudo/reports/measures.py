@@ -1,0 +1,130 @@
+"""Tables of a study's own measurements, whatever their columns are."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from testudo.errors import TestudoError, one_line
+from testudo.reports import form
+from testudo.reports.tables import Cell, Row, Section, Table
+
+MOST = 2000  # lines: what is longer is no table to look at
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What study.json tells of one.
+
+    Args:
+        name: for files and links.
+        title, caption: of the table.
+        file: its path within the study folder, a CSV or Parquet file.
+    """
+
+    name: str
+    title: str
+    caption: str
+    file: str
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Measure:
+        """From study.json; raises TestudoError where a part is missing or a file lies elsewhere."""
+        made = cls(*(form.words(told, name) for name in ("name", "title", "caption", "file")))
+        path = Path(made.file)
+        if path.is_absolute() or ".." in path.parts or path.suffix not in (".csv", ".parquet"):
+            raise TestudoError(f"study.json: a measure is a .csv or .parquet file in its own folder, got {made.file!r}")
+        return made
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measure with its table, or with what is wrong with that in one line."""
+
+    measure: Measure
+    table: Table | None = None
+    wrong: str = ""
+
+
+def read_measures(folder: Path | str, measures: Sequence[Measure]) -> tuple[Measured, ...]:
+    """The tables of a study folder.
+
+    Raises:
+        TestudoError: a file is damaged; one that is not there is told in ``wrong``.
+    """
+    return tuple(_read(Path(folder) / measure.file, measure) for measure in measures)
+
+
+def measure_table(measure: Measure, frame: pl.DataFrame) -> Table:
+    """A line for each row of ``frame``: words as they are, numbers to four significant digits.
+
+    Columns called ``low`` and ``high`` are the interval of ``value``, or where there is no such column of the one
+    before them; those called ``NAME_low`` and ``NAME_high`` are that of ``NAME``.
+    """
+    intervals = _intervals(frame)
+    ends = {name for pair in intervals.values() for name in pair}
+    shown = [name for name in frame.columns if name not in ends]
+    words = frozenset(i for i, name in enumerate(shown) if not frame.schema[name].is_numeric())
+    rows = []
+    for record in frame.iter_rows(named=True):
+        cells = [_cell(record, name, intervals) for name in shown]
+        first = Cell(cells[0].text, cells[0].notes, record)
+        rows.append(Row(first, tuple(cells[1:])))
+    heads = tuple(Cell(name.replace("_", " ")) for name in shown)
+    return Table(measure.title, measure.caption, heads, (Section("", tuple(rows)),), words | {0})
+
+
+def _read(path: Path, measure: Measure) -> Measured:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return Measured(measure, wrong=f"“{measure.title}” is missing: there is no {measure.file} in the study folder.")
+    except OSError as mistake:
+        raise TestudoError(f"{path} cannot be read: {one_line(mistake)}") from mistake
+    read = pl.read_csv if path.suffix == ".csv" else pl.read_parquet
+    try:
+        frame = read(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as mistake:
+        raise TestudoError(f"{path} is not a readable table: {one_line(mistake)}") from mistake
+    if frame.is_empty() or frame.width == 0:
+        return Measured(measure, wrong=f"“{measure.title}” is empty: {measure.file} has no line.")
+    if len(frame) > MOST:
+        return Measured(measure, wrong=f"“{measure.title}” has {len(frame):,} lines: see {measure.file}.")
+    return Measured(measure, measure_table(measure, frame))
+
+
+def _intervals(frame: pl.DataFrame) -> dict[str, tuple[str, str]]:
+    """The ends of the interval of each column that has one."""
+    numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]
+    found = {name: (f"{name}_low", f"{name}_high") for name in numbers}
+    if "low" in numbers:
+        before = numbers[: numbers.index("low")]
+        found |= dict.fromkeys(["value"] if "value" in before else before[-1:], ("low", "high"))
+    return {name: ends for name, ends in found.items() if all(end in numbers for end in ends)}
+
+
+def _cell(record: Mapping[str, Any], name: str, intervals: Mapping[str, tuple[str, str]]) -> Cell:
+    ends = [record[end] for end in intervals.get(name, ())]
+    known = [short(end) for end in ends if end is not None]
+    return Cell(short(record[name]), (f"[{', '.join(known)}]",) if len(known) == 2 else ())
+
+
+def short(value: Any) -> str:
+    """A number to four significant digits, whole ones in full; anything else as it is.
+
+    >>> short(0.123456), short(-1234567.8), short(600), short(2e-9), short(float("nan")), short("macro")
+    ('0.1235', '−1,234,568', '600', '2e−09', '–', 'macro')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or 1000 <= abs(value) < 1e9:
+        return f"{value:,.0f}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")

@@ -1,0 +1,71 @@
+"""Guided adversarial training (Ghamizi et al. 2023): what is measured of its models beside their accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from testudo.studies.catalogue.arms import ALONE, HELPERS, asked, gat_entry, plus
+from testudo.studies.catalogue.gat import BALANCES, table13
+from testudo.studies.measures import Crossing, Fronts, Geometry
+from testudo.studies.setting import PGD_NAME, Setting
+from testudo.studies.study import Arms
+from testudo.training.methods.standard import Standard
+
+
+def figure1(setting: Setting) -> Arms:
+    """What gradients that lie alike have to do with robustness."""
+    sets = (("macro",), ("macro", "rotation"), ("jigsaw", "macro"), HELPERS)
+    ways = {"standard": Standard(), "GAT": setting.guided()}
+    arms = [
+        setting.arm(f"{way}, {plus(names)}", setting.with_helpers(names, method))
+        for way, method in ways.items()
+        for names in sets
+    ]
+    caption = "Pearson's r between a model's measure, a mean over test images and pairs of tasks, and its accuracy "
+    caption += "under attack."
+    return Arms(
+        setting.seeds,
+        "Are models whose tasks' gradients lie alike more robust?",
+        asked(setting, "Standard training and guided adversarial training with several sets of auxiliary tasks."),
+        tuple(arms),
+        measured=(Geometry("Gradients and robustness", caption, setting.main, PGD_NAME, 200),),
+    )
+
+
+def table14(setting: Setting) -> Arms:
+    """The fronts that the weightings span: the runs of Table 13."""
+    grid = table13(setting)
+    fronts = {name: tuple(f"GAT, {name}, {helper}" for helper in HELPERS) for name in BALANCES}
+    caption = "Each front is spanned by the three helpers; accuracies in [0, 1]. Volume above (0, 0): more is better. "
+    caption += "The paper's way: the volume between the points and (1, 1), where it counts less as better."
+    return replace(
+        grid,
+        heading="Which weighting has the best front?",
+        arms=tuple(arm for arm in grid.arms if arm.name.startswith("GAT")),
+        claimed=(),
+        published=(),
+        measured=(Fronts("Hypervolume", caption, fronts, setting.main, PGD_NAME),),
+    )
+
+
+def table17(setting: Setting) -> Arms:
+    """How well attacks carry over between models that were trained on clean images."""
+    helpers = ("rotation", "jigsaw")
+    arms = [setting.arm(name, setting.with_helpers((name,), Standard()), ALONE) for name in helpers]
+    caption = f"Images made by PGD-{setting.judge} against the surrogate, at the same eps: the share of those that the "
+    caption += "target tells right when they are clean and wrong then. The paper's Table 17 has such shares."
+    return Arms(
+        setting.seeds,
+        "Do attacks carry over between models with and without auxiliary tasks?",
+        asked(setting, "Standard training alone, with rotation and with a jigsaw; attacks made against each are tried "
+              "on all."),
+        (setting.arm(ALONE, setting.alone(Standard())), *arms),
+        measured=(Crossing("Transfer", caption, setting.suite[PGD_NAME], setting.main),),
+    )  # fmt: skip
+
+
+ENTRIES = (
+    gat_entry("figure1", "Figure 1", "do gradients that lie alike go with robustness?", figure1),
+    gat_entry("table14", "Table 14", "which weighting has the best front?", table14),
+    gat_entry("table17", "Table 17", "do attacks carry over between models?", table17),
+)

@@ -1,0 +1,45 @@
+"""A paper's table or figure, as a study at several scales."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from testudo.data.wrapped import innermost
+from testudo.errors import TestudoError
+from testudo.registry import DATA
+from testudo.studies.study import Arms
+
+Scale = Literal["smoke", "small", "gpu", "paper"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the catalogue.
+
+    Args:
+        name: as in ``testudo study NAME``.
+        source: the paper and the place in it.
+        asks: the question, in one line.
+        make: the study of a setting.
+        settings: by scale.
+        minutes: what each scale takes, measured, on two cores (``gpu``: on an H200); what is not here was not measured.
+    """
+
+    name: str
+    source: str
+    asks: str
+    make: Callable[[Any], Arms]
+    settings: Mapping[Scale, Any]
+    minutes: Mapping[Scale, float]
+
+    def at(self, scale: Scale) -> Arms:
+        """The study; raises TestudoError for a scale that it does not have."""
+        if scale not in self.settings:
+            raise TestudoError(f"study {self.name} has no scale {scale} (allowed: {', '.join(self.settings)})")
+        return self.make(self.settings[scale])
+
+    def needs(self, scale: Scale) -> str:
+        """The data set of a scale."""
+        return DATA.name_of(type(innermost(self.settings[scale].data)))
