@@ -149,7 +149,7 @@ def same(first, second):
                 return path.name
     for path in first.glob("study/study.json"):
         a, b = (json.loads(p.read_text()) for p in (path, second / "study" / path.name))
-        free = {"minutes", "created", "sha256"}
+        free = {"minutes", "created", "environment", "sha256"}
         if any(a[name] != b[name] for name in a.keys() - free):
             return path.name
     return None

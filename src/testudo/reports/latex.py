@@ -26,21 +26,21 @@ def escaped(text: str) -> str:
     return _SIGN.sub(lambda found: SIGNS[found[0]], " ".join(text.splitlines()))
 
 
-def cell(text: str, notes: Sequence[str]) -> str:
-    r"""A cell with its notes below it in small.
+def cell(text: str, notes: Sequence[str], align: str = "r") -> str:
+    r"""A cell with its notes below it in small, ``align`` being ``l`` or ``r``.
 
     >>> print(cell("97.2", ["[96, 98]"]))
-    \shortstack{97.2\\{\scriptsize [96, 98]}}
+    \begin{tabular}[t]{@{}r@{}}97.2\\{\scriptsize [96, 98]}\end{tabular}
     """
     if not notes:
         return _held(escaped(text))
     stacked = "".join(rf"\\{{\scriptsize {escaped(note)}}}" for note in notes)
-    return rf"\shortstack{{{escaped(text)}{stacked}}}"
+    return rf"\begin{{tabular}}[t]{{@{{}}{align}@{{}}}}{escaped(text)}{stacked}\end{{tabular}}"
 
 
-def line(cells: Sequence[tuple[str, Sequence[str]]]) -> str:
-    """A line of cells, each with its notes."""
-    return " & ".join(cell(*each) for each in cells) + r" \\"
+def line(cells: Sequence[tuple[str, Sequence[str]]], align: str) -> str:
+    """A line of cells, each with its notes; ``align`` has a letter for each."""
+    return " & ".join(cell(*each, side) for each, side in zip(cells, align, strict=True)) + r" \\"
 
 
 def across(text: str, width: int) -> str:

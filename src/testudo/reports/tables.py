@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
@@ -131,13 +131,17 @@ class Table:
 
     def latex(self) -> str:
         """A ``table`` of the package booktabs, of more than a page a ``longtable``; title and caption are its own."""
+        align = "".join("l" if i in self.words else "r" for i in range(len(self.columns)))
+
+        def line(cells: Iterable[Cell]) -> str:
+            return latex.line([(cell.text, cell.notes) for cell in cells], align)
+
         lines: list[str] = []
         for section in self.sections:
             lines += [latex.RULE] if lines else []
             lines += [latex.across(section.line, len(self.columns))] if section.title else []
-            lines += [latex.line([(cell.text, cell.notes) for cell in (row.head, *row.cells)]) for row in section.rows]
-        align = "".join("l" if i in self.words else "r" for i in range(len(self.columns)))
-        head = latex.line([(cell.text, cell.notes) for cell in self.columns])
+            lines += [line((row.head, *row.cells)) for row in section.rows]
+        head = line(self.columns)
         return latex.whole(f"{self.title}. {self.caption}", align, head, lines)
 
     def csv(self) -> str:
