@@ -12,6 +12,12 @@ from testudo.data.cache import CACHE_ENV
 from testudo.run import train
 
 
+def pytest_collection_modifyitems(items):
+    """Files with slow tests first: a file goes to one process as a whole, and none should be left to a long one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):
     """What is cached by a test, or by a process it starts, goes to a folder of this session."""

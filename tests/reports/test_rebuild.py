@@ -105,7 +105,7 @@ def test_facts_changed_anywhere_give_a_page_or_one_line(folder, tmp_path, monkey
     """Any value of study.json for one of another kind."""
     copy, draw, outcomes = shutil.copytree(folder, tmp_path / "copy"), random.Random(0), []
     whole = (copy / "study.json").read_text()
-    for _ in range(12):
+    for _ in range(8):
         facts = json.loads(whole)
         place = facts
         while isinstance(place, dict | list) and place:

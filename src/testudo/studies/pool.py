@@ -33,14 +33,15 @@ def link(name: Path, folder: Path) -> None:
         TestudoError: something else is there, or it cannot be written.
     """
     target = os.path.relpath(folder, name.parent)
-    if name.is_symlink() and os.readlink(name) == target:
-        return
-    if name.exists() and not name.is_symlink():
-        raise TestudoError(f"{name} is in the way of a link to a run; move it, or choose another folder with --out")
-    fresh = name.with_name(f"{name.name}.{os.getpid()}")
     try:
         name.parent.mkdir(parents=True, exist_ok=True)
-        fresh.symlink_to(target, target_is_directory=True)
-        fresh.replace(name)
+        if name.is_symlink() and os.readlink(name) != target:
+            name.unlink(missing_ok=True)
+        name.symlink_to(target, target_is_directory=True)
+    except FileExistsError:
+        if not name.is_symlink():
+            raise TestudoError(
+                f"{name} is in the way of a link to a run; move it, or choose another folder with --out"
+            ) from None
     except OSError as error:
         raise TestudoError(f"{name} cannot be linked: {one_line(error)}") from error

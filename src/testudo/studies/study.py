@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import ClassVar, Self
 
 import polars as pl
@@ -186,9 +187,10 @@ class Arms(Study):
 
 def judged(run: Run, suite: Mapping[str, Attack], few: Mapping[str, int]) -> pl.DataFrame:
     """The rows of clean images and of a suite; of the attacks named in ``few`` on so many examples alone."""
-    parts = [run.rows({"clean": None}, Evaluation(device="auto"))]
-    for name, attack in suite.items():
-        parts.append(run.rows({name: attack}, Evaluation(device="auto", examples=few.get(name, 0))))
+    whole: dict[str, Attack | None] = {"clean": None, **suite}
+    parts = []
+    for examples, names in groupby(whole, lambda name: few.get(name, 0)):  # one frozen copy for each number
+        parts.append(run.rows({name: whole[name] for name in names}, Evaluation(device="auto", examples=examples)))
     return pl.concat(parts)
 
 
