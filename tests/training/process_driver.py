@@ -17,6 +17,7 @@ from testudo.models.multitask import MultiTaskModel
 from testudo.models.resnet import PreActResNet18
 from testudo.processes import count, joined, part, rank
 from testudo.registry import METHODS, PRETEXTS
+from testudo.training.methods.free import Free
 from testudo.training.methods.madry import Madry
 from testudo.training.methods.standard import Standard
 from testudo.training.shared_norm import synchronised
@@ -31,6 +32,7 @@ def cases():
     found |= {name: Standard(pretexts=(PRETEXTS.get(name)(),)) for name in PRETEXTS.names()}
     found |= {name: METHODS.get(name)(attack=INNER) for name in ("gat", "gat_paper", "gat_code")}
     found["gat, turned"] = replace(found["gat_code"], main_sees="original", pretexts=(PRETEXTS.get("rotation")(),))
+    found["free, turned"] = Free(threat=td.Linf(0.1), main_sees="original", pretexts=(PRETEXTS.get("rotation")(),))
     found["weighed by losses"] = Standard(balance=Softmin())
     found["weighed by gradients"] = Madry(attack=INNER, clean=0.5, balance=MGDA(normalise="none"))
     found["weighed at the features"] = Madry(attack=INNER, clean=0.5, balance=MGDA("features"))
@@ -38,12 +40,12 @@ def cases():
 
 
 def batches():
-    """Two of 12 real digits each, of which some, unevenly spread, lack a label."""
+    """One of 14 real digits and one of 10, of which some, unevenly spread, lack a label."""
     whole = td.Digits().load("train").batch(range(24))
     digit, parity = whole.targets["digit"].clone(), whole.targets["parity"].clone()
     digit[1:4], parity[17:23] = -1, -1
     images = whole.images.double()
-    return list(Batch(images, {"digit": digit, "parity": parity}, whole.ids).split(12))
+    return list(Batch(images, {"digit": digit, "parity": parity}, whole.ids).split(14))
 
 
 def trained(method):

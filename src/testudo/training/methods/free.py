@@ -19,7 +19,7 @@ from testudo.tasks.task import Task
 from testudo.tensors import working_precision
 from testudo.training.methods.base import Method, State
 
-KEY = "method.free"  # (N, C, H, W) the perturbation of each place of a batch
+KEY = "method.free"  # (N, V, C, H, W) the perturbation of each view of each place of a batch
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Free(Method):
     """Each batch is learnt from ``replays`` times; every backward pass moves the weights and the perturbation at once.
 
     The gradient that leads a perturbation on is that of the trainer's own backward pass, of the network in training
-    mode. The perturbation is not begun anew with a batch: the image at a place of the batch goes on from what the last
-    image there ended with, cut to its own box, as a Threat's projection does it.
+    mode. The perturbation is not begun anew with a batch: the image at a place of the batch (with pretexts, each of
+    its views) goes on from what the last image there ended with, cut to its own box, as a Threat's projection does it.
 
     Source: Shafahi et al. 2019, Algorithm 1 (https://arxiv.org/abs/1904.12843), with steps of eps and 8 replays as for
     CIFAR-10. An epoch costs as much as ``replays`` plain ones: the authors divide their number by it.
@@ -80,16 +80,18 @@ class Free(Method):
     def steps(self, model: Model, batch: Batch, state: State) -> Iterator[dict[str, Tensor]]:
         """The replays; where the trainer made no backward pass, the perturbation stays."""
         clean = working_precision(batch.images)
-        first = int(gathered(torch.tensor([len(clean)], device=clean.device))[: rank()].sum())
-        kept = _kept(state, first + len(clean), clean)
-        images = self.threat.project(clean + kept[first : first + len(clean)], clean)
+        places = len(clean) // self.images  # view after view, as the pretexts pose them
+        first = int(gathered(torch.tensor([places], device=clean.device))[: rank()].sum())
+        kept = _kept(state, first + places, clean.unflatten(0, (self.images, -1)).transpose(0, 1))
+        begun = kept[first : first + places].transpose(0, 1).flatten(0, 1)
+        images = self.threat.project(clean + begun, clean)
         for _ in range(self.replays):
             leaf = images.detach().requires_grad_()
             yield self.task_terms(model, batch.with_images(leaf), "adv")
             if leaf.grad is not None:
                 way = self.threat.direction(leaf.grad.nan_to_num(0, 0, 0), images)
                 images = self.threat.project(images + self.length * float(self.threat.eps) * way, clean)
-        moved = gathered(images - clean)
+        moved = gathered((images - clean).unflatten(0, (self.images, -1)).transpose(0, 1).contiguous())
         state[KEY] = torch.cat([moved, kept[len(moved) :]])
 
 
