@@ -20,7 +20,7 @@ from testudo.errors import unknown
 from testudo.models.encoder import Encoder
 from testudo.models.resnet import PreActResNet18
 from testudo.recipe import Recipe
-from testudo.reports.wording import listed, radius
+from testudo.reports.wording import counted, listed, radius
 from testudo.studies.study import OnData, Study, Variant, tasks_of
 from testudo.suite import standard
 from testudo.tasks.task import Task
@@ -196,7 +196,7 @@ class Hardening(OnData):
         learnt = list(recipe.learnt().values())
         epochs, size = recipe.trainer.epochs, recipe.trainer.batch_size
         cost = method.images * method.passes(learnt)
-        training = f"{epochs} epochs of batches of {size}; {cost} forward and backward passes for each of their images"
+        training = f"{counted(epochs, 'epoch')} of batches of {size}; {cost} forward and backward passes for each of their images"
         few = dict.fromkeys(list(recipe.suite)[1:], self.few)
         return Variant(name, recipe, training, twin, few)
 
