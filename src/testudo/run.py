@@ -44,13 +44,19 @@ class Run:
     """A run folder: the recipe, what it was made with, the weights, the log, the result rows.
 
     Args:
-        folder: where it is.
+        folder: where it is; a string will do.
 
     Raises (on use):
         TestudoError: the folder is no run, or its files are damaged.
+
+    >>> Run("runs/mine").name
+    'mine'
     """
 
     folder: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))
 
     @cached_property
     def recipe(self) -> Recipe:
