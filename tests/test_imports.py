@@ -29,7 +29,7 @@ FLOORS = [
     {"recipe"},
     {"facts"},
     {"run", "suite"},
-    {"search", "crossed"},
+    {"search", "crossed", "labelling"},
     {"studies"},
     {"commands"},
     {"cli"},

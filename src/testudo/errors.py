@@ -12,6 +12,22 @@ class TestudoError(ValueError):
     __test__ = False  # its name starts with "Test", and pytest would collect it
 
 
+class MissingData(TestudoError):
+    """A data set that is not where it is looked for.
+
+    Args:
+        data: its name.
+        said: the whole line.
+    """
+
+    def __init__(self, data: str, said: str) -> None:
+        super().__init__(said)
+        self.data = data
+
+    def __reduce__(self) -> tuple[type[MissingData], tuple[str, str]]:
+        return type(self), (self.data, str(self))  # from another process
+
+
 def one_line(error: BaseException) -> str:
     r"""The message of ``error`` on one line, its type's name where it has none.
 

@@ -48,9 +48,6 @@ class Run:
 
     Raises (on use):
         TestudoError: the folder is no run, or its files are damaged.
-
-    >>> Run("runs/mine").name
-    'mine'
     """
 
     folder: Path

@@ -16,7 +16,12 @@ from testudo.parts import build, dump
 from testudo.studies.hardening import METHODS, Hardening
 from testudo.studies.runner import Runner
 
-WHOLE = AutoAttack.search
+SEARCH = AutoAttack.search
+
+
+def quick(attack, problem):
+    """AutoAttack in a few steps."""
+    return SEARCH(replace(attack, steps=2, queries=10), problem)
 
 
 def steps(variant, examples=6400):
@@ -79,7 +84,7 @@ def test_both_budgets_on_one_page():
 @pytest.mark.slow
 def test_the_whole_way(tmp_path, monkeypatch):
     monkeypatch.setattr(Runner, "__call__", tiny.one_by_one)
-    monkeypatch.setattr(AutoAttack, "search", lambda attack, *given: WHOLE(replace(attack, steps=2, queries=10), *given))
+    monkeypatch.setattr(AutoAttack, "search", quick)
     file = tiny.images(tmp_path / "images", 48)
     words = ["study", "hardening", "--data", "manifest", "--data-dir", file, "--out", str(tmp_path / "study")]
     settings = (

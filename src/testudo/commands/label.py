@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from testudo.data.table import read
 from testudo.errors import TestudoError
 from testudo.evaluation.evaluate import Evaluation
 from testudo.files import write_atomic
-from testudo.models.fast import Fast
+from testudo.labelling import Answer, answers, tellable
 from testudo.progress import meter
 from testudo.run import Run
 from testudo.tasks.classification import Classification, MultiLabel
@@ -58,14 +57,6 @@ class _Source(NamedTuple):
     paths: tuple[Path, ...]  # none: they are no files
 
 
-class _Row(NamedTuple):
-    """What is said of an image: a cell for each task, and how certain each is."""
-
-    index: int
-    cells: list[str]
-    certainty: list[float]
-
-
 def label(run: Path, source: str | Examples, out: Path, how: Labelling, skip_bad: bool) -> None:
     """Write what ``run`` says of ``source`` to the CSV file ``out``, and tell how many images were kept.
 
@@ -80,7 +71,7 @@ def label(run: Path, source: str | Examples, out: Path, how: Labelling, skip_bad
         raise TestudoError(f"labels are written to a .csv file, got --out {str(out)!r}")
     trained = Run(run)
     model = Evaluation(how.batch_size, device=how.device).target(trained.model())
-    tasks = [task for task in model.tasks.values() if _tellable(task)]
+    tasks = tellable(model.tasks.values())
     if not tasks:
         raise TestudoError(f"{run}: none of its tasks has labels that fit into a cell of a table")
     found = _source(source, _shape(trained))
@@ -89,7 +80,7 @@ def label(run: Path, source: str | Examples, out: Path, how: Labelling, skip_bad
         for start in range(0, len(found.images), how.batch_size):
             part = torch.arange(start, min(start + how.batch_size, len(found.images)))
             kept = _readable(found.images, part) if skip_bad else part
-            rows += _rows(model, tasks, found.images, kept) if len(kept) else []
+            rows += answers(model, tasks, found.images, kept) if len(kept) else []
             skipped += len(part) - len(kept)
             shown((int(part[-1]) + 1) / len(found.images))
     sure = [row for row in rows if row.certainty[0] >= how.confidence]
@@ -140,41 +131,7 @@ def _readable(images: Images, part: Tensor) -> Tensor:
     return torch.tensor([index for index in part.tolist() if not images.take(torch.tensor([index])).problems()]).long()
 
 
-def _rows(model: Fast, tasks: list[Task], images: Images, part: Tensor) -> Iterator[_Row]:
-    place = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    with torch.no_grad():
-        outputs = model.exact(images.read(part).to(place), [task.name for task in tasks])
-    cells = [_cells(task, outputs[task.name]) for task in tasks]
-    certain = [_certainty(task, outputs[task.name]).tolist() for task in tasks]
-    for row, index in enumerate(part.tolist()):
-        yield _Row(index, [each[row] for each in cells], [each[row] for each in certain])
-
-
-def _tellable(task: Task) -> bool:
-    return isinstance(task, Classification | MultiLabel) or (isinstance(task, Regression) and task.outputs == 1)
-
-
-def _certainty(task: Task, prediction: Tensor) -> Tensor:
-    """(N,) the probability of what is said; 1 for numbers, which come without one."""
-    if isinstance(task, Classification):
-        return prediction.softmax(1).amax(1)
-    if isinstance(task, MultiLabel):
-        return prediction.abs().sigmoid().amin(1)
-    return torch.ones(len(prediction))
-
-
-def _cells(task: Task, prediction: Tensor) -> list[str]:
-    """What is said, as cells that a manifest reads."""
-    said = task.as_label(prediction)
-    if isinstance(task, Classification):
-        return [task.labels[number] if task.labels else str(number) for number in said.tolist()]
-    if isinstance(task, MultiLabel):
-        rows = ([n for n, flag in zip(task.labels, row, strict=True) if flag] for row in said.tolist())
-        return ["|".join(names) or "|" for names in rows]
-    return [f"{number:.7g}" for number in said.flatten().tolist()]
-
-
-def _table(source: _Source, tasks: list[Task], rows: list[_Row], confidence: float, folder: Path) -> str:
+def _table(source: _Source, tasks: list[Task], rows: list[Answer], confidence: float, folder: Path) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*(["image"] if source.paths else []), "id", *(task.name for task in tasks)])
@@ -191,7 +148,7 @@ def _relative(path: Path, folder: Path) -> str:
     return str(whole.relative_to(home) if whole.is_relative_to(home) else whole)
 
 
-def _tell(tasks: list[Task], rows: list[_Row], confidence: float, out: Path, files: bool) -> None:
+def _tell(tasks: list[Task], rows: list[Answer], confidence: float, out: Path, files: bool) -> None:
     """How many images were kept, and what a recipe says to learn from them."""
     sure = [row for row in rows if row.certainty[0] >= confidence]
     print(f"{out}: {len(sure):,} of {len(rows):,} images, {tasks[0].name} told with confidence {confidence:g} or more")

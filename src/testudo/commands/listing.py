@@ -55,6 +55,6 @@ def _papers() -> Table:
         lines = []
         for scale in each.settings:
             minutes = f", {each.minutes[scale]:g} min" if scale in each.minutes else ""
-            lines.append(f"{scale}: {each.needs(scale)}, {len(each.at(scale).every_run())}{minutes}")
+            lines.append(f"{scale}: {' and '.join(each.needs(scale))}, {len(each.at(scale).every_run())}{minutes}")
         table.add_row(name, each.source, each.asks, "\n".join(lines))
     return table

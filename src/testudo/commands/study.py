@@ -14,8 +14,8 @@ from tyro.conf import OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from testudo.commands.data import data_set
 from testudo.data.dataset import DataSet
-from testudo.errors import TestudoError
-from testudo.files import write_atomic
+from testudo.errors import MissingData, TestudoError
+from testudo.files import held, write_atomic
 from testudo.overrides import override, parse_override
 from testudo.parts import build, dump
 from testudo.progress import clock, meter
@@ -23,10 +23,10 @@ from testudo.recipe import Recipe, in_full
 from testudo.registry import STUDIES
 from testudo.studies.collect import collect
 from testudo.studies.entry import Scale
-from testudo.studies.papers import entry
+from testudo.studies.papers import entry, without
 from testudo.studies.publish import tell
 from testudo.studies.runner import Runner
-from testudo.studies.study import Arms, Study
+from testudo.studies.study import Arms, Parts, Study, Variant
 
 MINUTES = "minutes.txt"
 
@@ -64,8 +64,13 @@ def study(
             raise TestudoError(f"study {name} brings its data: choose a --scale (testudo list studies)")
         made, where = _changed(entry(name).at(scale or "smoke"), changes), scale or "smoke"
     folder = out or Path("runs") / f"{name}-{where}"
-    with _timed(folder), meter(f"study {name}, {where}") as shown:
-        runner(made, folder, shown)
+    try:
+        with _timed(folder), meter(f"study {name}, {where}") as shown:
+            runner(made, folder, shown)
+    except MissingData as error:
+        if name in STUDIES.names():
+            raise
+        raise TestudoError(f"{error}; {without(error.data, name, scale or 'smoke')}") from None
     collect(made, folder, spent(folder))
     report(folder)
     print(f"({clock(60 * spent(folder))} of computing in all)")
@@ -102,25 +107,35 @@ def _made(name: str, source: DataSet, changes: dict[str, Any]) -> Study:
 
 def _changed(made: Arms, changes: dict[str, Any]) -> Arms:
     """A paper's study with other seeds, or with changes in all of its recipes."""
-    changes = dict(changes)
-    seeds = changes.pop("seeds", made.seeds)
-    arms = []
-    for arm in made.arms:
-        values = dump(arm.recipe)
-        for dotted, value in changes.items():
-            override(values, in_full(dotted), value)
-        arms.append(replace(arm, recipe=build(Recipe, values, f"the recipe of {arm.name!r}")))
-    return replace(made, seeds=tuple(seeds) if isinstance(seeds, list | tuple) else (seeds,), arms=tuple(arms))
+    recipes = dict(changes)
+    seeds = recipes.pop("seeds", made.seeds)
+    arms = tuple(_changed_arm(arm, recipes) for arm in made.arms)
+    told: dict[str, Any] = {"seeds": tuple(seeds) if isinstance(seeds, list | tuple) else (seeds,), "arms": arms}
+    if isinstance(made, Parts):
+        told["others"] = {part: _changed(other, changes) for part, other in made.others.items()}
+    return replace(made, **told)
+
+
+def _changed_arm(arm: Variant, changes: dict[str, Any]) -> Variant:
+    """An arm with changes in its recipe, and in that of the run that comes first."""
+    values = dump(arm.recipe)
+    for dotted, value in changes.items():
+        override(values, in_full(dotted), value)
+    first = None if arm.first is None else _changed_arm(arm.first, changes)
+    return replace(arm, recipe=build(Recipe, values, f"the recipe of {arm.name!r}"), first=first)
 
 
 @contextmanager
 def _timed(folder: Path) -> Generator[None, None, None]:
     """Add the minutes of this block to those that earlier sessions spent on the study."""
-    began, before = time.monotonic(), spent(folder)
+    began = time.monotonic()
+    spent(folder)  # what cannot be read is told now, not after hours
     try:
         yield
     finally:
-        write_atomic(folder / MINUTES, f"{before + (time.monotonic() - began) / 60:.3f}\n")
+        minutes = (time.monotonic() - began) / 60
+        with held(folder / f".{MINUTES}.lock"):  # another session may have ended meanwhile
+            write_atomic(folder / MINUTES, f"{spent(folder) + minutes:.3f}\n")
 
 
 def spent(folder: Path) -> float:

@@ -98,7 +98,7 @@ class CheXpert(Radiographs):
         ids = torch.tensor(table.column("row"), dtype=torch.int64)
         images = Files(tuple(_file(root, path) for path in paths), tuple(where), (1, self.size, self.size), resize=True)
         problems = (*findings.problems, *age.problems, *gender.problems, *nameless, *shared)
-        return Rows(findings, age, gender, images, ids, self._dealt(people, train), problems)
+        return Rows(findings, age, gender, images, ids, people, self._dealt(people, train), problems)
 
     def _folder(self) -> Path:
         root = place("chexpert", self.root, "chexpert", "train.csv and valid.csv")

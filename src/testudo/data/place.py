@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from testudo.errors import TestudoError
+from testudo.errors import MissingData
 
 DATA_ENV, DATA_HOME = "TESTUDO_DATA", "../shared/data"
 
@@ -20,7 +20,7 @@ def place(name: str, root: str, folder: str, holds: str) -> Path:
         holds: what is in it, for errors.
 
     Raises:
-        TestudoError: there is no such folder.
+        MissingData: there is no such folder.
     """
     found = Path(root) if root else Path(os.environ.get(DATA_ENV) or DATA_HOME) / folder
     if not found.is_dir():
@@ -29,5 +29,5 @@ def place(name: str, root: str, folder: str, holds: str) -> Path:
             if root
             else f"set its root, or {DATA_ENV} to the folder that holds {folder}/"
         )
-        raise TestudoError(f"{name}: no folder {str(found)!r}; {how}")
+        raise MissingData(name, f"{name}: no folder {str(found)!r}; {how}")
     return found

@@ -31,6 +31,7 @@ class Rows(NamedTuple):
         gender: F or M.
         images: one per row.
         ids: (N,) int64.
+        people: (N,) the number of each row's patient, from 0 in order of appearance.
         parts: the rows of each split.
         problems: one line for each thing that is wrong in a table.
     """
@@ -40,6 +41,7 @@ class Rows(NamedTuple):
     gender: Column
     images: Files
     ids: Tensor
+    people: Tensor
     parts: dict[str, Tensor]
     problems: tuple[str, ...]
 

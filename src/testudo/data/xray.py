@@ -73,7 +73,7 @@ class NIH(Radiographs):
         parts = dict(zip(("test", "val", "train"), self._dealt(people), strict=True))
         problems = (*findings.problems, *age.problems, *gender.problems, *nameless)
         images = Files(items, where, (1, self.size, self.size), resize=True)
-        return Rows(findings, age, gender, images, torch.arange(len(items)), parts, problems)
+        return Rows(findings, age, gender, images, torch.arange(len(items)), people, parts, problems)
 
     def _dealt(self, people: Tensor) -> list[Tensor]:
         """The rows of test, val and train: patients in random order, until each has its share of the images."""

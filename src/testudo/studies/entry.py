@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from testudo.data.wrapped import innermost
+from testudo.data.dataset import DataSet
+from testudo.data.extended import Extended
+from testudo.data.wrapped import Wrapped
 from testudo.errors import TestudoError
 from testudo.registry import DATA
 from testudo.studies.study import Arms
@@ -40,6 +42,14 @@ class Entry:
             raise TestudoError(f"study {self.name} has no scale {scale} (allowed: {', '.join(self.settings)})")
         return self.make(self.settings[scale])
 
-    def needs(self, scale: Scale) -> str:
-        """The data set of a scale."""
-        return DATA.name_of(type(innermost(self.settings[scale].data)))
+    def needs(self, scale: Scale) -> tuple[str, ...]:
+        """The data sets of a scale, by name."""
+        recipes = [recipe for _, recipe in self.at(scale).every_run().values()]
+        return tuple(dict.fromkeys(name for recipe in recipes for name in _sources(recipe.data)))
+
+
+def _sources(data: DataSet) -> list[str]:
+    """The data sets that one is made of, itself if of none."""
+    if isinstance(data, Extended):
+        return [*_sources(data.data), *_sources(data.extra)]
+    return _sources(data.data) if isinstance(data, Wrapped) else [DATA.name_of(type(data))]

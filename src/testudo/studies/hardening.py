@@ -196,7 +196,8 @@ class Hardening(OnData):
         learnt = list(recipe.learnt().values())
         epochs, size = recipe.trainer.epochs, recipe.trainer.batch_size
         cost = method.images * method.passes(learnt)
-        training = f"{counted(epochs, 'epoch')} of batches of {size}; {cost} forward and backward passes for each of their images"
+        each = f"{cost} forward and backward passes for each of their images"
+        training = f"{counted(epochs, 'epoch')} of batches of {size}; {each}"
         few = dict.fromkeys(list(recipe.suite)[1:], self.few)
         return Variant(name, recipe, training, twin, few)
 

@@ -17,7 +17,8 @@ from testudo.parts import build, dump
 from testudo.recipe import Recipe
 from testudo.run import ROWS, Run, train
 from testudo.studies.pool import trained
-from testudo.studies.study import Study, judged
+from testudo.studies.study import Study, Variant, judged
+from testudo.studies.teacher import taught
 
 STOPPED = threading.Event()  # in a worker: the parent wants everything saved and no job begun
 
@@ -31,19 +32,33 @@ class Job:
         suite: the attacks, likewise, each with how many test examples it is made on (0: all).
         folder: the run folder.
         label: what a study calls it.
+        first: the one whose run this one starts from or is taught by.
     """
 
     recipe: dict[str, Any]
     suite: tuple[tuple[dict[str, Any], int], ...]
     folder: Path
     label: str
+    first: Job | None = None
 
     def __call__(self) -> str:
         """Train what is not trained, judge what is not judged; returns the label."""
         with _stoppable():
-            run = train(build(Recipe, self.recipe), self.folder)
+            run = self.train()
             judged(run, self.attacks, {str(number): few for number, (_, few) in enumerate(self.suite)})
             return self.label
+
+    def train(self) -> Run:
+        """The run, after the one that it needs.
+
+        Nobody has to see to the order: two jobs that need the same run wait for each other in its folder, and the
+        second finds it trained.
+        """
+        recipe = build(Recipe, self.recipe)
+        if self.first is not None:
+            run = self.first.train()
+            recipe = taught(recipe, run)
+        return train(recipe, self.folder)
 
     @property
     def attacks(self) -> dict[str, Attack]:
@@ -73,7 +88,8 @@ class Job:
 def jobs_of(study: Study, pool: Path) -> dict[str, Job]:
     """The jobs of a study and of those shown with it, by the name of their run folder in ``pool``.
 
-    Runs that are trained alike are one job, with the attacks of all of them.
+    Runs that are trained alike are one job, with the attacks of all of them. What a variant needs
+    (:attr:`~testudo.studies.study.Variant.first`) is a job too, and comes before.
     """
     runs = study.every_run()
     alike: dict[str, list[str]] = {}
@@ -86,8 +102,32 @@ def jobs_of(study: Study, pool: Path) -> dict[str, Job]:
             for attack in recipe.suite:
                 each = dump(recipe.suite[attack]), variant.few.get(attack, 0)
                 suite[json.dumps(each)] = each
-        found[name] = Job(dump(trained(runs[labels[0]][1])), tuple(suite.values()), pool / name, labels[0])
-    return found
+        variant, recipe = runs[labels[0]]
+        first = None if variant.first is None else _needed(variant.first, recipe.seed, pool)
+        found[name] = Job(dump(trained(recipe)), tuple(suite.values()), pool / name, labels[0], first)
+    return _in_order(found)
+
+
+def _needed(variant: Variant, seed: int, pool: Path) -> Job:
+    """The training that another needs, without a suite."""
+    recipe = variant.seeded(seed)
+    made = trained(recipe)
+    first = None if variant.first is None else _needed(variant.first, seed, pool)
+    return Job(dump(made), (), pool / made.name, recipe.name, first)
+
+
+def _in_order(jobs: dict[str, Job]) -> dict[str, Job]:
+    """First what others need, which may be in no table, then what needs nothing, then the others."""
+    needed: dict[str, Job] = {}
+    for job in jobs.values():
+        chain, each = [], job.first
+        while each is not None:
+            chain.append(each)
+            each = each.first
+        needed |= {each.folder.name: each for each in reversed(chain)}
+    whole = {name: jobs.get(name, job) for name, job in needed.items()}
+    rest = {name: job for name, job in jobs.items() if name not in whole}
+    return whole | {n: j for n, j in rest.items() if j.first is None} | {n: j for n, j in rest.items() if j.first}
 
 
 def complain(failed: Sequence[str], of: int) -> None:

@@ -8,11 +8,42 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from testudo.data.dataset import DataSet
+from testudo.data.extended import Extended
 from testudo.errors import TestudoError, one_line
 from testudo.facts import lasting
 from testudo.parts import dump
 from testudo.recipe import Recipe
 from testudo.registry import DATA, METHODS
+
+FIRST = "the run before"  # where a recipe of a study wants weights or answers of another run; see Variant.first
+
+
+def after(recipe: Recipe, first: Recipe) -> Recipe:
+    """``recipe`` with the name of another run, as :func:`trained` gives it, where it says :data:`FIRST`.
+
+    Raises:
+        TestudoError: it says so nowhere.
+    """
+    name = trained(first).name
+    made = put(recipe, FIRST, start=name, labels=name)
+    if made == recipe:
+        raise TestudoError(f"the recipe of {recipe.name} makes no use of the run that comes first")
+    return made
+
+
+def put(recipe: Recipe, word: str, start: str, labels: str) -> Recipe:
+    """``recipe`` with its start and the labels of its extended data in place of ``word``, where they are that."""
+    if recipe.start == word:
+        recipe = replace(recipe, start=start)
+    if isinstance(recipe.data, Extended) and recipe.data.labels == word:
+        recipe = replace(recipe, data=replace(recipe.data, labels=labels))
+    return recipe
+
+
+def unlabelled(data: DataSet) -> DataSet:
+    """``data`` without the labels that another run will give: of as many images, to be counted before they are."""
+    return replace(data, labels="") if isinstance(data, Extended) else data
 
 
 def trained(recipe: Recipe) -> Recipe:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from testudo.evaluation.claims import judge
-from testudo.evaluation.columns import read_rows
+from testudo.evaluation.columns import columns, read_rows
 from testudo.evaluation.pareto import clean_and_robust, hypervolume
 from testudo.evaluation.significance import comparisons
 from testudo.evaluation.summarise import summarise
@@ -50,7 +50,7 @@ def tell(folder: Path) -> tuple[Path, list[Table]]:
 def _parts(folder: Path) -> list[Part]:
     """A study as it lies in its folder, and those shown with it."""
     facts = read_study(folder)
-    rows = read_rows(folder / ROWS)
+    rows = columns(read_rows(folder / ROWS))  # once, for all three
     groups: list[Mapping[str, Any]] = [vars(group) for group in facts.groups]
     summary = summarise(rows, {run: group.name for group in facts.groups for run in group.runs})
     compared = comparisons(rows, groups)

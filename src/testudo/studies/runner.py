@@ -23,7 +23,7 @@ from testudo.errors import TestudoError, unknown
 from testudo.parts import build
 from testudo.recipe import Recipe
 from testudo.studies.jobs import STOPPED, Job, complain, jobs_of
-from testudo.studies.pool import link, trained
+from testudo.studies.pool import link, trained, unlabelled
 from testudo.studies.study import Study
 
 Report = Callable[[float, str], None]
@@ -142,9 +142,10 @@ class _Meter:
         self._costs, self._epochs = {}, {}
         for name, job in jobs.items():
             recipe: Recipe = build(Recipe, job.recipe)
-            key = repr(recipe.data)
+            data = unlabelled(recipe.data)
+            key = repr(data)
             if key not in sizes:
-                train, test = recipe.data.load("train"), recipe.data.load("test")
+                train, test = data.load("train"), data.load("test")
                 sizes[key] = (len(train), len(test)), math.prod(test.size)
             counts, pixels = sizes[key]
             self._costs[name] = tuple(pixels * count for count in job.passes(recipe, *counts))

@@ -16,7 +16,9 @@ from testudo.data.jigsaw import Jigsaw
 from testudo.data.rotation import Rotation
 from testudo.models.encoder import Encoder
 from testudo.recipe import Recipe
+from testudo.reports.wording import counted
 from testudo.studies.study import Variant
+from testudo.tasks.task import Task
 from testudo.training.methods.base import Method
 from testudo.training.methods.gat import GAT
 from testudo.training.methods.standard import Standard
@@ -41,7 +43,8 @@ class Setting:
         steps: of the inner attack.
         judge: of the PGD that judges.
         strong: AutoAttack judges, too.
-        few: on how many test examples; 0: all.
+        strongest: how AutoAttack is made, in this setting's ball.
+        few: on how many test examples it judges; 0: all.
         seeds: each arm is run once with each.
         gat: what GAT is here; its attack is that of the setting.
         tiles: of the jigsaw, on a side.
@@ -56,6 +59,7 @@ class Setting:
     steps: int = 10
     judge: int = 10
     strong: bool = False
+    strongest: AutoAttack = AutoAttack()
     few: int = 0
     seeds: tuple[int, ...] = (0,)
     gat: GAT = GAT()
@@ -71,7 +75,8 @@ class Setting:
         """What judges: PGD on the main task, and AutoAttack where it is to."""
         aim = Objective((self.main,))
         pgd: dict[str, Attack] = {PGD_NAME: PGD(Linf(self.eps), aim, steps=self.judge)}
-        return pgd | ({STRONG: AutoAttack(Linf(self.eps), aim)} if self.strong else {})
+        strongest = replace(self.strongest, threat=Linf(self.eps), objective=aim)
+        return pgd | ({STRONG: strongest} if self.strong else {})
 
     def guided(self, **fields: Any) -> GAT:
         """GAT with this setting's attack."""
@@ -115,14 +120,18 @@ class Setting:
         trainer = self._trained(recipe, partners)
         plain = isinstance(method, Standard)
         recipe = replace(recipe, trainer=trainer, validation=None if plain else self.inner, suite=self.suite)
-        told = f"{trainer.epochs} epochs of batches of {trainer.batch_size}"
+        told = f"{counted(trainer.epochs, 'epoch')} of batches of {trainer.batch_size}"
         return Variant(name, recipe, told, than, {STRONG: self.few} if self.strong else {})
 
     def _trained(self, recipe: Recipe, partners: tuple[Partner, ...]) -> Trainer:
         """As many optimiser steps, each on as many images, for every method."""
         whole, method = self.trainer, recipe.method
         batch = max(2, round(whole.batch_size / method.images))
-        steps = method.steps_of(list(recipe.learnt().values()))
+        steps = method.steps_of(self._learnt(recipe))
         epochs = max(1, round(whole.epochs * batch / whole.batch_size / steps))
         often = max(1, min(whole.validate_every, epochs))
         return replace(whole, epochs=epochs, batch_size=batch, validate_every=often, partners=partners)
+
+    def _learnt(self, recipe: Recipe) -> list[Task]:
+        """The tasks of a recipe; for a data set that tells them only where its files are: none."""
+        return list(recipe.learnt().values())

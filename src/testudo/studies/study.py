@@ -21,6 +21,7 @@ from testudo.reports.claims import Beside, Claim
 from testudo.reports.wording import radius
 from testudo.run import Run
 from testudo.studies.measures import Measure
+from testudo.studies.pool import after
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class Variant:
         training: one line on how it is trained.
         counterpart: the name of the variant it is compared with.
         few: attacks of the suite that are made on so many test examples alone, evenly spaced.
+        first: what is trained before it, with the same seed, whether it is in the table or not: the recipe says
+            :data:`testudo.studies.pool.FIRST` where it wants that run's weights (``start``) or answers (the ``labels``
+            of an :class:`~testudo.data.extended.Extended`).
     """
 
     name: str
@@ -40,10 +44,16 @@ class Variant:
     training: str
     counterpart: str | None = None
     few: Mapping[str, int] = field(default_factory=dict)
+    first: Variant | None = None
 
     def rows(self, run: Run) -> pl.DataFrame:
         """What the suite makes of a run of it; what is there already is not made again."""
         return judged(run, self.recipe.suite, self.few)
+
+    def seeded(self, seed: int) -> Recipe:
+        """The recipe of one run, with the name of the run that comes first where it wants that."""
+        recipe = replace(self.recipe, name=f"{self.recipe.name}-s{seed}", seed=seed)
+        return recipe if self.first is None else after(recipe, self.first.seeded(seed))
 
 
 @dataclass(frozen=True)
@@ -103,10 +113,7 @@ class Study(ABC):
     def runs(self) -> dict[str, tuple[Variant, Recipe]]:
         """Every run of the grid by its folder name, cheapest kinds first, seeds together."""
         return {
-            f"{variant.recipe.name}-s{seed}": (
-                variant,
-                replace(variant.recipe, name=f"{variant.recipe.name}-s{seed}", seed=seed),
-            )
+            f"{variant.recipe.name}-s{seed}": (variant, variant.seeded(seed))
             for variant in self.variants()
             for seed in self.seeds
         }
@@ -183,6 +190,22 @@ class Arms(Study):
     def gallery(self, variant: Variant) -> tuple[str, ...]:
         """The pictures, where the variant has such attacks."""
         return tuple(name for name in self.pictures if name in variant.recipe.suite)
+
+
+@dataclass(frozen=True)
+class Parts(Arms):
+    """A table in parts, each with a main task or data of its own and shown by itself.
+
+    Args:
+        others: the further parts, by their folder's name.
+    """
+
+    others: Mapping[str, Arms] = field(default_factory=dict)
+
+    @property
+    def also(self) -> Mapping[str, Study]:
+        """The further parts."""
+        return self.others
 
 
 def judged(run: Run, suite: Mapping[str, Attack], few: Mapping[str, int]) -> pl.DataFrame:

@@ -22,8 +22,9 @@ ALONE = "alone"  # adversarial training of the main task and nothing else
 def asked(setting: Setting, what: str) -> tuple[str, ...]:
     """The first paragraphs: what is asked, and how it was made here."""
     preset = type(setting.gat).__name__.removeprefix("GAT") or "this package's default"
+    macro = f", the macro task {setting.macro!r}" if setting.macro else ""
     return (
-        f"{what} The main task is {setting.main!r}, the macro task {setting.macro!r}. Every arm makes as many "
+        f"{what} The main task is {setting.main!r}{macro}. Every arm makes as many "
         f"optimiser steps, each on as many images; the inner attack is PGD-{setting.steps}, what judges "
         f"PGD-{setting.judge} on the main task in the same ball.",
         f"GAT is that of {preset}; see the recipes for every value. The published numbers were measured on CIFAR-10 "

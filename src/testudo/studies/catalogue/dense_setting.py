@@ -13,9 +13,9 @@ from testudo.data.dataset import DataSet
 from testudo.models.encoder import Encoder
 from testudo.recipe import Recipe
 from testudo.reports.claims import Claim, Side
-from testudo.reports.wording import radius
+from testudo.reports.wording import counted, radius
 from testudo.studies.auxiliaries import Auxiliaries
-from testudo.studies.study import Arms, Study, Variant
+from testudo.studies.study import Variant
 from testudo.training.methods.base import Method
 from testudo.training.trainer import Trainer
 
@@ -79,25 +79,9 @@ class DenseSetting:
         return {at(eps): PGD(Linf(eps), aim, steps=min(CURVE, max(self.steps)), step=LEVEL) for eps in self.radii}
 
 
-@dataclass(frozen=True)
-class Parts(Arms):
-    """A table in parts, each with a main task of its own and shown by itself.
-
-    Args:
-        others: the further parts, by their folder's name.
-    """
-
-    others: Mapping[str, Arms] = field(default_factory=dict)
-
-    @property
-    def also(self) -> Mapping[str, Study]:
-        """The further parts."""
-        return self.others
-
-
 def told(trainer: Trainer) -> str:
     """How is trained, in a few words."""
-    return f"{trainer.epochs} epochs on clean images, in batches of {trainer.batch_size}"
+    return f"{counted(trainer.epochs, 'epoch')} on clean images, in batches of {trainer.batch_size}"
 
 
 def at(eps: float) -> str:

@@ -13,7 +13,7 @@ from testudo.balance.surgery import GradVac, PCGrad
 from testudo.reports.claims import Side
 from testudo.studies.beside import beside
 from testudo.studies.catalogue.arms import ALONE, HELPERS, asked, better, gat_entry, helped, part, plus
-from testudo.studies.setting import PGD_NAME, STRONG, Setting
+from testudo.studies.setting import PGD_NAME, Setting
 from testudo.studies.study import Arms, Variant
 from testudo.training.methods.fast import Fast
 from testudo.training.methods.goodfellow import Goodfellow
@@ -53,12 +53,11 @@ def table1(setting: Setting) -> Arms:
         setting.seeds,
         "Task augmentation and data augmentation",
         asked(setting, "Guided adversarial training with each of three auxiliary tasks, with CutMix and without. The "
-               "paper's further rows need images that others have labelled, or another run to start from: see "
-               "recipes/paper/cifar10-unlabelled.toml and cifar10-pretrain.toml."),
+               "rows that need another run first, Unlabeled and Pre-train, are the study gat-table1-first."),
         tuple(arms),
         (PGD_NAME,),
         tuple(claims),
-        beside("gat-table1", setting.main, lambda row: _side(row["auxiliary"], row["metric"], rows.get(row["row"]))),
+        beside("gat-table1", setting.main, lambda row: side_of(row["auxiliary"], row["metric"], rows.get(row["row"]))),
     )  # fmt: skip
 
 
@@ -83,29 +82,8 @@ def table3(setting: Setting) -> Arms:
         tuple(arms),
         (PGD_NAME,),
         tuple(claims),
-        beside("gat-table3", setting.main, lambda row: _side(row["auxiliary"], row["metric"], rows.get(row["row"]))),
+        beside("gat-table3", setting.main, lambda row: side_of(row["auxiliary"], row["metric"], rows.get(row["row"]))),
     )  # fmt: skip
-
-
-def table4(setting: Setting) -> Arms:
-    """Stronger attacks than PGD: AutoAttack and its members."""
-    strong = replace(setting, strong=True)
-    claims = [
-        better("GAT with the macro task is more robust under AutoAttack than adversarial training alone", "Table 4",
-                setting, [("macro", ALONE)], attack=STRONG),
-        better("GAT with a jigsaw is, too", "Table 4", setting, [("jigsaw", ALONE)], attack=STRONG),
-        better("GAT with rotation is less robust under AutoAttack than adversarial training alone", "Table 4",
-                setting, [(ALONE, "rotation")], attack=STRONG),
-    ]  # fmt: skip
-    return Arms(
-        setting.seeds,
-        "Guided adversarial training under AutoAttack",
-        asked(setting, "Adversarial training alone and with each of three auxiliary tasks, under PGD and AutoAttack."),
-        tuple(helped(strong)),
-        (PGD_NAME,),
-        tuple(claims),
-        beside("gat-table4", setting.main, lambda row: _under(row["row"] == "AutoAttack", row["auxiliary"])),
-    )
 
 
 def table9(setting: Setting) -> Arms:
@@ -131,7 +109,7 @@ def table9(setting: Setting) -> Arms:
         (),
         tuple(claims),
         beside("gat-table9", setting.main,
-               lambda row: _side(row["auxiliary"], row["metric"], f", {row['row']}" if row["row"] in shares else None)),
+               lambda row: side_of(row["auxiliary"], row["metric"], f", {row['row']}")),
     )  # fmt: skip
 
 
@@ -167,7 +145,8 @@ def table12(setting: Setting) -> Arms:
         tuple(arms),
         (),
         tuple(claims),
-        beside("gat-table12", setting.main, lambda row: _side(row["auxiliary"], row["metric"], row["row"], first=True)),
+        beside("gat-table12", setting.main,
+               lambda row: side_of(row["auxiliary"], row["metric"], row["row"], first=True)),
     )  # fmt: skip
 
 
@@ -224,16 +203,12 @@ def table15(setting: Setting) -> Arms:
     )  # fmt: skip
 
 
-def _side(auxiliary: str, metric: str, other: str | None, first: bool = False) -> Side | None:
+def side_of(auxiliary: str, metric: str, other: str | None, first: bool = False) -> Side | None:
     """Where ours for a cell is: the arm is called after the column and ``other``, in that order unless ``first``."""
     if other is None or metric not in ATTACKS or auxiliary not in COLUMNS:
         return None
     arm = f"{other}, {COLUMNS[auxiliary]}" if first else COLUMNS[auxiliary] + other
     return Side(arm, ATTACKS[metric])
-
-
-def _under(strong: bool, auxiliary: str) -> Side | None:
-    return Side(COLUMNS[auxiliary], STRONG) if strong else None
 
 
 def _weighed(row: Mapping[str, str], scenario: Mapping[str, str]) -> Side | None:
@@ -247,9 +222,8 @@ def _counted(row: Mapping[str, str]) -> Side:
 
 
 ENTRIES = (
-    gat_entry("table1", "Table 1", "do task and data augmentation add up?", table1),
+    gat_entry("table1", "Table 1 (None and Cutmix)", "do task and data augmentation add up?", table1),
     gat_entry("table3", "Table 3", "which task should the inner attack raise?", table3),
-    gat_entry("table4", "Tables 4 and 16", "does what PGD shows stand up to AutoAttack?", table4),
     gat_entry("table9", "Table 9", "do auxiliary tasks harden more where images are scarce?", table9),
     gat_entry("table12", "Table 12", "auxiliary tasks under five ways of training", table12),
     gat_entry("table13", "Tables 2 and 13", "how should the losses be weighed?", table13),

@@ -12,10 +12,10 @@ from testudo.reports.claims import Side
 from testudo.reports.wording import counted, listed, radius
 from testudo.studies.auxiliaries import TASKS
 from testudo.studies.beside import beside
-from testudo.studies.catalogue.dense_setting import CURVE, LEVEL, PAPER, DenseSetting, Parts, ahead, at
+from testudo.studies.catalogue.dense_setting import CURVE, LEVEL, PAPER, DenseSetting, ahead, at
 from testudo.studies.catalogue.dense_settings import HARDENED, THREE, TOGETHER
 from testudo.studies.entry import Entry
-from testudo.studies.study import Arms, Variant
+from testudo.studies.study import Arms, Parts, Variant
 from testudo.training.methods.base import Method
 from testudo.training.methods.madry import Madry
 from testudo.training.methods.mao import Mao

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from testudo.attacks.ensemble import AutoAttack
 from testudo.data.augment import Augment
 from testudo.data.cifar import CIFAR10
 from testudo.data.digits import Digits
@@ -25,6 +26,8 @@ SMOKE = Setting(
     eps=0.15,
     steps=1,
     judge=2,
+    strongest=AutoAttack(steps=2, queries=5),
+    few=10,
     tiles=2,
 )
 SMALL = Setting(
@@ -36,6 +39,7 @@ SMALL = Setting(
     eps=0.15,
     steps=7,
     judge=20,
+    few=100,
 )
 GPU = Setting(
     data=CIFAR10(),
@@ -44,6 +48,7 @@ GPU = Setting(
     model=PreActResNet18(),
     trainer=Trainer(epochs=20, batch_size=256, schedule=COSINE, augment=SEEN, validate_every=5),
     eps=8 / 255,
+    few=1000,
 )
 PAPER = Setting(
     data=CIFAR10(),

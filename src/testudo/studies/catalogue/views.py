@@ -20,7 +20,7 @@ from testudo.data.fraction import Fraction
 from testudo.models.encoder import Encoder
 from testudo.models.resnet import PreActResNet18, ResNet18
 from testudo.recipe import Recipe
-from testudo.reports.wording import radius
+from testudo.reports.wording import counted, radius
 from testudo.studies.entry import Scale
 from testudo.studies.study import Variant
 from testudo.training.methods.base import Method
@@ -90,7 +90,7 @@ class ViewsSetting:
             slug, self.data, self.model, method, (self.main, *tasks), trainer=trainer, suite=self.suite
         )  # fmt: skip
         seen = "two views of each image" if method.pretexts else "each image once"
-        told = f"{trainer.epochs} epochs of batches of {trainer.batch_size}, {seen}"
+        told = f"{counted(trainer.epochs, 'epoch')} of batches of {trainer.batch_size}, {seen}"
         few = dict.fromkeys((RESTARTED, STRONG), self.few) if self.few else {}
         return Variant(name, recipe, told, than, few)
 
