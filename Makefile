@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test check format bench lock clean
+.PHONY: demo test check format bench docs lock clean
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,16 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchattacks==3.5.1
 	$(BIN)/python -m benchmarks
 
+# the site is the repository's own pages in the repository's own tree: a link leads there where it does in a checkout
+PAGES := README.md CONTRIBUTING.md CHANGELOG.md CITATION.cff LICENSE docs recipes benchmarks
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.lock
+	mkdir -p build/pages
+	for page in $(PAGES); do ln -sfn ../../$$page build/pages/$$page; done
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "site/index.html"
+
 # after a change of dependencies: what a fresh environment resolves to, torch without its local version tag
 lock:
 	rm -rf $(VENV)
@@ -43,4 +53,4 @@ lock:
 	$(BIN)/python -m pip freeze | sed 's/+cpu//' > requirements.lock
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) build site

@@ -22,7 +22,9 @@ from testudo.errors import TestudoError, one_line
 UNFINISHED = ".unfinished"
 STALE = 3600.0  # seconds: no write takes as long, so what is older was left behind by a kill
 PATIENCE = 1.0  # seconds that nobody needs to be told of
+AGAIN = 60.0  # seconds after which the same is said again; waits one after another, for each attack of a run, are one
 SUM = "sha256"  # the last entry of JSON that has a checksum
+_SAID: dict[str, float] = {}  # lines, with when they were last true
 _RUIN = re.compile(b"[0-9a-f]{24}")  # what damage to the name of that entry leaves of it
 
 
@@ -69,10 +71,10 @@ def sweep(folder: Path) -> None:
 def held(path: Path) -> Generator[None, None, None]:
     """Within this block no other process is in such a block of the same ``path``; waits for one that is.
 
-    It says so where that takes more than a second. The lock is the kernel's, on a file at ``path`` that is there only
-    meanwhile, and ends with the process however that ends: a kill leaves nobody locked out. Where no file can be
-    written or locked (some network drives) nobody waits. It is between processes, not between threads, and must not be
-    nested for one path.
+    It says so where that takes more than a second, once for several waits in a row. The lock is the kernel's, on a file
+    at ``path`` that is there only meanwhile, and ends with the process however that ends: a kill leaves nobody locked
+    out. Where no file can be written or locked (some network drives) nobody waits. It is between processes, not between
+    threads, and must not be nested for one path.
     """
     file = _locked(path)
     try:
@@ -110,16 +112,24 @@ def _locked(path: Path) -> IO[str] | None:
 
 
 def _wait(file: IO[str], path: Path) -> None:
-    began, told = time.monotonic(), False
+    began, line = time.monotonic(), ""
     while True:
         try:
             return fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             time.sleep(0.02)  # not in lockf: polars lets system calls begin again after Ctrl-C, as if nothing had been
-        if not told and time.monotonic() - began > PATIENCE:
+        if time.monotonic() - began > PATIENCE:
             file.seek(0)
-            who, told = file.read() or "another process", True
-            print(f"testudo: {who} is at work in {path.parent}; waiting for it", file=sys.stderr, flush=True)
+            line = line or f"testudo: {file.read() or 'another process'} is at work in {path.parent}; waiting for it"
+            _say(line)
+
+
+def _say(line: str) -> None:
+    """Tell, unless it was told a moment ago or has been true ever since."""
+    now = time.monotonic()
+    if now - _SAID.get(line, -AGAIN) >= AGAIN:
+        print(line, file=sys.stderr, flush=True)
+    _SAID[line] = now
 
 
 def to_json(values: dict[str, Any], indent: int | None = None) -> str:

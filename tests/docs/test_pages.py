@@ -2,7 +2,8 @@
 
 Python blocks are run (those that begin with ``>>>`` are compared with what they print); a block of ``toml`` is
 written to the file that its first line names; ``$ testudo ...`` lines of a ``console`` block are run, and what
-they print is compared with what the page shows (``...`` stands for anything).
+they print is compared with what the page shows (``...`` stands for anything). What comes after ``<!-- needs NAME -->``
+asks for that sample of real data, and is skipped where there is none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import contextlib
 import doctest
 import io
 import logging
+import os
+import re
 import shlex
 import sys
 import tomllib
@@ -20,7 +23,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from sybil import Sybil
+from sybil import Region, Sybil
 from sybil.evaluators.doctest import OutputChecker
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
@@ -29,6 +32,7 @@ from testudo.registry import FAMILIES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "results" not in page.parts)
+SAMPLES = Path(os.environ.get("TESTUDO_DATA") or DOCS.parents[1] / "shared" / "data").resolve()
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -57,8 +61,19 @@ def run_console(example):
     return None
 
 
+def needed(document):
+    for found in re.finditer(r"<!-- needs (\w+) -->", document.text):
+        yield Region(found.start(), found.end(), found[1], need)
+
+
+def need(example):
+    if not (SAMPLES / example.parsed).is_dir():
+        pytest.skip(f"no sample {example.parsed} in {SAMPLES} (see TESTUDO_DATA)")
+
+
 PARSERS = Sybil(
     [
+        needed,
         PythonCodeBlockParser(doctest_optionflags=FLAGS),
         CodeBlockParser("toml", write_file),
         CodeBlockParser("console", run_console),
@@ -72,6 +87,7 @@ def _alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("TESTUDO_DATA", str(SAMPLES))
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

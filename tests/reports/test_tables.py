@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -49,6 +50,16 @@ def test_csv_is_read_back(table):
     head, *rows = csv.reader(io.StringIO(table.csv()))
     assert head == ["section", "", "clean", "PGD L∞"]
     assert rows[1] == ["digit: n = 9", "difference", "+1.0 [0, 2] p 0.03", "–"]
+
+
+def test_p_values_stand_beside_corrected_ones_and_how_many_those_are(results):
+    table, tests = main_table(results), sum(len(row["p_values"]) for row in results.comparisons.to_dicts())
+    assert f"Holm the same corrected for the {tests} such tests of the study" in table.caption
+    for shown in (table.html(), table.markdown(), table.latex()):
+        assert "Holm" in shown.replace(table.caption, "")
+    assert "adjusted" in table.csv().splitlines()[0]
+    few = replace(results, comparisons=results.comparisons.with_columns(p_values=[], adjusted=[]))
+    assert "McNemar" not in main_table(few).caption
 
 
 def test_the_main_table_holds_the_summary_s_numbers(results):

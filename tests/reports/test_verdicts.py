@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from testudo.errors import TestudoError
+from testudo.evaluation.mcnemar import corrected
 from testudo.reports.claims import Claim, Side
 from testudo.reports.page import Part, render
 from testudo.reports.published import published_table
@@ -71,6 +72,21 @@ def test_the_tables_hold_each_claim_and_each_comparison(claimed):
     assert (lines[0]["first"], lines[0]["second"]) == (HARD, PLAIN)
     assert (lines[0]["first_norm"], float(lines[0]["first_eps"])) == ("linf", 0.2)
     assert [line["speaks"] for line in lines] == ["for", "against", "neither", "neither", "for"]
+
+
+def test_p_values_are_corrected_for_all_tests_of_the_claims(claimed):
+    """Three different comparisons of two pairs of seeds each, two of them asked for twice."""
+    told = claims_table(claimed)
+    once = {pair: row for each in claimed.judged for pair, row in zip(each.claim.pairs, each.found, strict=True)}
+    p = [p for row in once.values() for p in row["p_values"]]
+    assert [p for row in once.values() for p in row["adjusted"]] == pytest.approx(corrected(p).tolist())
+    assert len(p) == 6
+    assert "corrected for the 6 tests of all claims" in told.caption
+    for shown in (told.html(), told.markdown(), told.latex()):
+        assert "Holm" in shown
+    lines = list(csv.DictReader(io.StringIO(told.csv())))
+    assert [float(p) for p in lines[0]["adjusted"].split(";")] == claimed.judged[0].found[0]["adjusted"]
+    assert "as they are and corrected (Holm)" in render([Part(claimed)])
 
 
 @pytest.mark.parametrize(("share", "pairs", "needed"), [(0.7, 10, 7), (0.5, 3, 2), (1.0, 4, 4), (0.01, 5, 1)])

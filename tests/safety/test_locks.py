@@ -76,6 +76,34 @@ def test_whoever_waits_says_so_and_gets_it_when_the_other_ends(lock, capsys, mon
     assert not lock.exists()
 
 
+def test_waits_in_a_row_are_told_of_once(lock, capsys, monkeypatch):
+    """As for each attack of a run that another process is judging, and again where it is another wait."""
+    other = lock.with_name("other")
+    monkeypatch.setattr(files, "PATIENCE", 0.0)
+    for again, lines in ((60.0, 1), (0.0, 2)):
+        monkeypatch.setattr(files, "AGAIN", again)
+        monkeypatch.setattr(files, "_SAID", {})
+        for path in (lock, other):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("process 1 on here")
+            monkeypatch.setattr(files.fcntl, "lockf", busy(1))
+            with held(path):
+                pass
+        said = capsys.readouterr().err.splitlines()
+        assert said == [f"testudo: process 1 on here is at work in {lock.parent}; waiting for it"] * lines
+
+
+def busy(times):
+    """A lock that another process has at so many looks."""
+    looks = iter([True] * times)
+
+    def look(*_):
+        if next(looks, False):
+            raise BlockingIOError
+
+    return look
+
+
 def test_nobody_is_told_of_a_short_wait(lock, capsys, monkeypatch):
     monkeypatch.setattr(files, "PATIENCE", 60.0)
     with process(HOLDER, lock) as other:

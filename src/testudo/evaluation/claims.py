@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from testudo.errors import TestudoError, unknown
-from testudo.evaluation.columns import Array
+from testudo.evaluation.columns import Array, Column, Key, Rows, columns
+from testudo.evaluation.mcnemar import corrected
 from testudo.evaluation.metrics import named
 from testudo.evaluation.significance import comparisons
 from testudo.evaluation.summarise import deltas, interval
@@ -18,25 +18,31 @@ from testudo.reports.claims import Claim, Judged, Side
 DELTAS = ("delta_mtl", "delta_wor")
 Pair = tuple[Side, Side]
 Groups = Mapping[str, Sequence[str]]
+Table = Mapping[Key, Column]
 
 
-def judge(rows: pl.DataFrame, claims: Sequence[Claim], groups: Groups) -> list[Judged]:
+def judge(rows: Rows, claims: Sequence[Claim], groups: Groups) -> list[Judged]:
     """Each claim with the differences that decide it, paired on the same examples.
 
+    McNemar's p values are corrected for the number of all that the claims ask for (Holm, ``adjusted``), each test once.
+
     Args:
-        rows: result rows.
+        rows: result rows, or their columns.
         claims: what is claimed.
         groups: the names of the runs of each group.
 
     Raises:
         TestudoError: a claim names a group, attack or task that has no rows.
     """
+    table = columns(rows)
     pairs = list(dict.fromkeys((claim.on(pair[0]), *pair) for claim in claims for pair in claim.pairs))
     found: dict[tuple[str, Side, Side], dict[str, Any]] = {}
     for task in dict.fromkeys(task for task, _, _ in pairs):
         own = [(first, second) for name, first, second in pairs if name == task]
         compared = _of_delta if task in DELTAS else _of_task
-        found |= {(task, a, b): row for (a, b), row in zip(own, compared(rows, task, own, groups), strict=True)}
+        found |= {(task, a, b): row for (a, b), row in zip(own, compared(table, task, own, groups), strict=True)}
+    adjusted = iter(corrected([p for row in found.values() for p in row["p_values"]]).tolist())
+    found = {pair: row | {"adjusted": [next(adjusted) for _ in row["p_values"]]} for pair, row in found.items()}
     return [
         Judged(claim, each, tuple(map(_speaks, each)))
         for claim in claims
@@ -44,26 +50,37 @@ def judge(rows: pl.DataFrame, claims: Sequence[Claim], groups: Groups) -> list[J
     ]
 
 
-def _of_task(rows: pl.DataFrame, task: str, pairs: Sequence[Pair], groups: Groups) -> list[dict]:
+def _of_task(table: Table, task: str, pairs: Sequence[Pair], groups: Groups) -> list[dict]:
     """Each pair's difference in the task's primary metric."""
-    of_task = rows.filter(pl.col("task") == task)
-    if of_task.is_empty():
-        raise unknown("task (of a claim)", task, rows["task"].unique().to_list())
-    sides = {side: _rows(of_task, side, groups) for pair in pairs for side in pair}
-    told = [{"name": str(side), "runs": frame["run"].unique(maintain_order=True)} for side, frame in sides.items()]
+    own = {key: column for key, column in table.items() if key[1] == task}
+    if not own:
+        raise unknown("task (of a claim)", task, {name for _, name, _ in table})
+    sides = {side: _runs(own, side, groups) for pair in pairs for side in pair}
+    as_one = {  # under the name of one attack, and with runs that no other side has
+        (f"{side}{run}", task, "one"): own[run, task, side.attack] for side, runs in sides.items() for run in runs
+    }
+    told = [{"name": str(side), "runs": [f"{side}{run}" for run in runs]} for side, runs in sides.items()]
     runs = {each["name"]: each["runs"] for each in told}
     asked = [{"name": str(a), "runs": runs[str(a)], "counterpart": str(b)} for a, b in pairs]
-    return comparisons(pl.concat(sides.values()), [*told, *asked]).to_dicts()
+    return comparisons(as_one, [*told, *asked]).to_dicts()
 
 
-def _of_delta(rows: pl.DataFrame, name: str, pairs: Sequence[Pair], groups: Groups) -> list[dict]:
+def _of_delta(table: Table, name: str, pairs: Sequence[Pair], groups: Groups) -> list[dict]:
     """Each pair's difference in a Delta over the tasks, the same replicates on both sides."""
-    frames = {side: _rows(rows, side, groups) for pair in pairs for side in pair}
-    runs = {run for side in frames for run in groups[side.group]}
-    attacks = {"clean", *(side.attack for side in frames)}
-    values = deltas(rows.filter(pl.col("run").is_in(runs) & pl.col("attack").is_in(attacks)))
-    sides = {side: _values(values, side, name, groups) for side in frames}
-    return [_difference(name, first, second, sides, frames[first]["example"].n_unique()) for first, second in pairs]
+    runs = {side: _runs(table, side, groups) for pair in pairs for side in pair}
+    attacks, every = {"clean", *(side.attack for side in runs)}, {run for own in runs.values() for run in own}
+    kept = {key: column for key, column in table.items() if key[0] in every and key[2] in attacks}
+    values = deltas(kept)
+    sides = {side: _values(values, side, name, groups) for side in runs}
+    counts = {side: _labelled(kept, side.attack, own) for side, own in runs.items()}
+    return [_difference(name, first, second, sides, counts[first]) for first, second in pairs]
+
+
+def _labelled(table: Table, attack: str, runs: Sequence[str]) -> int:
+    """How many examples are labelled for a task of the runs under an attack."""
+    return int(
+        np.logical_or.reduce([c.labelled for (run, _, a), c in table.items() if run in runs and a == attack]).sum()
+    )
 
 
 def _values(values: Mapping[tuple[str, str, str], Array], side: Side, name: str, groups: Groups) -> Array:
@@ -86,19 +103,15 @@ def _difference(name: str, first: Side, second: Side, sides: Mapping[Side, Array
     return told | {"p_values": [], "b": [], "c": [], "adjusted": []}
 
 
-def _rows(rows: pl.DataFrame, side: Side, groups: Groups) -> pl.DataFrame:
-    """The rows of a side, under the name of one attack and with runs that no other side has."""
+def _runs(table: Table, side: Side, groups: Groups) -> list[str]:
+    """The runs of a side that have rows, in the order of their group."""
     if side.group not in groups:
         raise unknown("group (of a claim)", side.group, groups)
-    runs = list(groups[side.group])
-    kept = rows.filter((pl.col("attack") == side.attack) & pl.col("run").is_in(runs))
-    if kept.is_empty():
-        have: Iterable[str] = rows.filter(pl.col("run").is_in(runs))["attack"].unique().to_list()
+    found = [run for run in groups[side.group] if any(key[0] == run and key[2] == side.attack for key in table)]
+    if not found:
+        have = {attack for run, _, attack in table if run in groups[side.group]}
         raise unknown(f"attack (of a claim on {side.group!r})", side.attack, have)
-    order = pl.Enum(runs)
-    return kept.sort(pl.col("run").cast(order), maintain_order=True).with_columns(
-        run=pl.lit(f"{side}") + pl.col("run"), attack=pl.lit("one")
-    )
+    return found
 
 
 def _speaks(row: Mapping[str, Any]) -> int:

@@ -5,8 +5,10 @@ Needs no torch. Shapes: n examples, R numbers kept of a prediction (``Task.recor
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -38,6 +40,9 @@ class Column:
         records: (n, R), NaN where this run has no such row.
         labelled: (n,) bool, the examples that count.
         attack: family, norm, eps, steps and objective.
+
+    ``replicates`` are those that :func:`testudo.evaluation.summarise.bootstrap` has made of it, (1 + B,) by B and seed:
+    each is asked for by the summary, by comparisons and by claims.
     """
 
     metric: str
@@ -45,6 +50,7 @@ class Column:
     records: Array
     labelled: NDArray[np.bool_]
     attack: dict[str, str | float]
+    replicates: dict[tuple[int, int], Array] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def family(self) -> str:
@@ -75,6 +81,9 @@ class Column:
         return replace(self, records=records, labelled=self.labelled & where)
 
 
+Rows = pl.DataFrame | Mapping[Key, Column]  # result rows, or what :func:`columns` has made of them
+
+
 def read_rows(path: Path | str) -> pl.DataFrame:
     """The result rows in a Parquet file; raises TestudoError where it is missing, damaged or of another schema."""
     if not Path(path).is_file():
@@ -93,36 +102,61 @@ def whole(rows: pl.DataFrame) -> pl.DataFrame:
     return rows if "further" in rows.columns else rows.with_columns(further=pl.lit([], ROWS["further"]))
 
 
-def columns(rows: pl.DataFrame) -> dict[Key, Column]:
-    """Rows as one :class:`Column` per (run, task, attack), in order of appearance.
+def columns(rows: Rows) -> Mapping[Key, Column]:
+    """Rows as one :class:`Column` per (run, task, attack), in order of appearance; columns as they are.
 
     Raises:
         TestudoError: no rows, a missing field, records of unequal length, or one example twice.
     """
+    if not isinstance(rows, pl.DataFrame):
+        return rows
     rows = whole(rows)
-    needed = ["run", "example", "task", "metric", "further", "attack", *ATTACK, "score", "record"]
-    if missing := [name for name in needed if name not in rows.columns]:
+    keys = ["run", "task", "attack"]
+    facts = [*keys, "metric", "further", *ATTACK]
+    if missing := [name for name in [*facts, "example", "score", "record"] if name not in rows.columns]:
         raise TestudoError(f"result rows lack the column {missing[0]!r} (found: {', '.join(rows.columns)})")
     if rows.is_empty():
         raise TestudoError("there are no result rows")
-    examples = rows["example"].unique().sort().to_numpy()
-    parts = rows.select(needed).partition_by("run", "task", "attack", as_dict=True, maintain_order=True)
-    return {(str(r), str(t), str(a)): _column(part, examples) for (r, t, a), part in parts.items()}
+    named = rows.select(pl.col(keys).cast(pl.Categorical)).with_row_index("place")  # words take twice the memory
+    places = named.group_by(keys, maintain_order=True).agg("place")["place"]
+    pile, told = _Pile.of(rows), rows.select(facts)[places.list.first()].iter_rows(named=True)
+    return {
+        (str(first["run"]), str(first["task"]), str(first["attack"])): pile.column(first, own.to_numpy())
+        for first, own in zip(told, places, strict=True)
+    }
 
 
-def _column(part: pl.DataFrame, examples: NDArray) -> Column:
-    """``part``, the rows of one run, task and attack, spread over ``examples`` (n,)."""
-    first = part.row(0, named=True)
-    where = f"run {first['run']!r}, task {first['task']!r}, attack {first['attack']!r}"
-    if part["record"].list.len().n_unique() != 1:
-        raise TestudoError(f"{where}: records must all have one length")
-    at = np.searchsorted(examples, part["example"].to_numpy())
-    if len(np.unique(at)) != len(at):
-        twice = int(examples[np.bincount(at).argmax()])
-        raise TestudoError(f"{where}: example {twice} appears more than once")
-    records = np.full((len(examples), len(first["record"])), np.nan, np.float32)
-    records[at] = part["record"].list.to_array(len(first["record"])).to_numpy()
-    labelled = np.zeros(len(examples), bool)
-    labelled[at] = ~np.isnan(part["score"].to_numpy())
-    further = tuple(first["further"] or ())
-    return Column(first["metric"], further, records, labelled, {name: first[name] for name in ATTACK})
+class _Pile(NamedTuple):
+    """What all m rows hold of predictions."""
+
+    examples: NDArray[np.int64]  # (n,) in order
+    at: NDArray[np.int64]  # (m,) the place of each row's example among them
+    scores: Array  # (m,)
+    records: pl.Series  # (m,) lists
+    widths: NDArray[np.integer]  # (m,) how long they are
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> _Pile:
+        """The columns of ``rows`` as arrays."""
+        examples, at = np.unique(rows["example"].to_numpy(), return_inverse=True)
+        return cls(examples, at, rows["score"].to_numpy(), rows["record"], rows["record"].list.len().to_numpy())
+
+    def column(self, first: Mapping[str, Any], rows: NDArray[np.integer]) -> Column:
+        """The rows of one run, task and attack, by their places, spread over all examples; ``first`` is one of them."""
+        where = f"run {first['run']!r}, task {first['task']!r}, attack {first['attack']!r}"
+        width, at, n = int(self.widths[rows[0]]), self.at[rows], len(self.examples)
+        if (self.widths[rows] != width).any():
+            raise TestudoError(f"{where}: records must all have one length")
+        often = np.bincount(at)
+        if often.max() > 1:
+            raise TestudoError(f"{where}: example {int(self.examples[often.argmax()])} appears more than once")
+        together = rows[-1] - rows[0] == len(rows) - 1  # as they come from a run: no copy of them is needed
+        own = self.records[int(rows[0]) : int(rows[-1]) + 1] if together else self.records.gather(rows)
+        records, labelled = own.list.to_array(width).to_numpy(), np.zeros(n, bool)
+        if not np.array_equal(at, np.arange(n)):
+            spread = np.full((n, width), np.nan, np.float32)
+            spread[at] = records
+            records = spread
+        labelled[at] = ~np.isnan(self.scores[rows])
+        further = tuple(first["further"] or ())
+        return Column(first["metric"], further, records, labelled, {name: first[name] for name in ATTACK})

@@ -52,8 +52,10 @@ def auroc(records: Array, weights: Array | None = None) -> Array:
     np.float64(0.875)
     """
     logits, targets = np.split(records, 2, axis=1)
-    weights = np.ones(len(records)) if weights is None else weights
-    each = np.stack([_area(score, truth, weights) for score, truth in zip(logits.T, targets.T, strict=True)])
+    weights = np.ones(len(records)) if weights is None else np.asarray(weights)
+    counts = np.ascontiguousarray(weights.reshape(-1, len(records)).T)  # a row of it can be picked out at once
+    found = [_area(score, truth, counts) for score, truth in zip(logits.T, targets.T, strict=True)]
+    each = np.stack(found).reshape(-1, *weights.shape[:-1])
     counted = ~np.isnan(each)
     with np.errstate(invalid="ignore"):
         return np.where(counted, each, 0).sum(0) / counted.sum(0)
@@ -202,17 +204,32 @@ def _totals(counts: NDArray, weights: Array | None) -> Array:
     return (weights @ counts.astype(weights.dtype)).astype(np.float64)
 
 
-def _area(logits: Array, targets: Array, weights: Array) -> Array:
-    """AUROC of one label: (n,), (n,), (..., n) -> (...); NaN where one class is absent."""
-    order = np.argsort(logits, kind="stable")
-    order = order[~np.isnan(targets[order])]
-    if len(order) == 0:
-        return np.full(weights.shape[:-1], np.nan)
-    ranked = logits[order]
-    ties = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])  # where each run of equal logits starts
-    weighed, positive = weights[..., order], targets[order] > 0.5
-    hits = np.add.reduceat(weighed * positive, ties, axis=-1, dtype=np.float64)
-    misses = np.add.reduceat(weighed * ~positive, ties, axis=-1, dtype=np.float64)
+def _area(logits: Array, targets: Array, counts: Array) -> Array:
+    """AUROC of one label: (n,), (n,), weights (n, B) -> (B,); NaN where one class is absent.
+
+    The weight of all pairs in which the positive example has the greater logit, and half that of equals.
+    """
+    known = np.flatnonzero(~np.isnan(targets))
+    order = known[np.argsort(logits[known], kind="stable")]
+    positive = targets[order] > 0.5
+    hits, ranked = counts[order[positive]], logits[order]
+    below = _running(counts[order[~positive]])
+    least, most = (np.searchsorted(ranked[~positive], ranked[positive], side) for side in ("left", "right"))
+    under = below[least] if np.array_equal(least, most) else (below[least] + below[most]) / 2
     with np.errstate(invalid="ignore"):
-        below = (hits * (misses.cumsum(-1) - misses / 2)).sum(-1)
-        return below / (hits.sum(-1) * misses.sum(-1))
+        return np.einsum("pb,pb->b", hits, under) / (hits.sum(0, dtype=np.float64) * below[-1])
+
+
+def _running(counts: Array, side: int = 32) -> Array:
+    """The sums of the first 0, 1, ..., k and more rows: (k, B) -> (at least k + 1, B) float64.
+
+    Made of products of matrices: numpy's ``cumsum`` along the first axis takes four times as long.
+    """
+    blocks = np.zeros((-(-len(counts) // side), side, counts.shape[1]), counts.dtype)
+    blocks.reshape(-1, counts.shape[1])[: len(counts)] = counts
+    within = np.tril(np.ones((side, side), counts.dtype)) @ blocks
+    sums = np.zeros((blocks.shape[0] * side + 1, counts.shape[1]))
+    rows = sums[1:].reshape(blocks.shape)
+    rows[:] = within
+    rows[1:] += within[:-1, -1].cumsum(0, dtype=np.float64)[:, None]
+    return sums

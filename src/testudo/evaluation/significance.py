@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from testudo.errors import TestudoError, unknown
-from testudo.evaluation.columns import Column, Key, columns
+from testudo.evaluation.columns import Column, Key, Rows, columns
 from testudo.evaluation.mcnemar import Correction, corrected, mcnemar
 from testudo.evaluation.summarise import bootstrap, interval
 
@@ -94,7 +94,7 @@ def compare_groups(
 
 
 def comparisons(
-    rows: pl.DataFrame,
+    rows: Rows,
     groups: Sequence[Mapping[str, Any]],
     resamples: int = 1000,
     seed: int = 0,
@@ -103,7 +103,7 @@ def comparisons(
     """Every group less its counterpart, on all tasks and attacks for which all runs of both have rows.
 
     Args:
-        rows: result rows.
+        rows: result rows, or their columns.
         groups: ``{"name": ..., "runs": [...], "counterpart": None or another group's name}``, as in study.json.
         resamples: bootstrap replicates.
         seed: of the bootstrap's own generator.

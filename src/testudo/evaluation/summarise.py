@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from testudo.errors import unknown
-from testudo.evaluation.columns import ATTACK, ROWS, Array, Column, Key, columns
+from testudo.evaluation.columns import ATTACK, ROWS, Array, Column, Key, Rows, columns
 from testudo.evaluation.metrics import delta, delta_mtl, delta_wor, named
 
 SUMMARY = pl.Schema({
@@ -22,6 +22,7 @@ SUMMARY = pl.Schema({
     "spread": pl.Float64, "higher_is_better": pl.Boolean, "primary": pl.Boolean,
     **{name: ROWS[name] for name in ATTACK},
 })  # fmt: skip
+Name = tuple[str, str, str, str]  # run, task, attack, metric
 _BLOCK = 1 << 22  # weights held at a time: 16 MB
 
 
@@ -42,13 +43,15 @@ def bootstrap(parts: Sequence[Column], resamples: int, seed: int) -> Array:
     """
     if not parts:
         return np.empty((0, 1 + resamples))
-    found: dict[int, list[Array]] = {}  # by identity: the clean columns come once per attack
-    for part in parts:
-        found[id(part)] = [np.atleast_1d(named(part.metric).compute(part.records, None))]
-    for weights in resamples_of(len(parts[0].records), resamples, seed):
-        for part in {id(part): part for part in parts}.values():
-            found[id(part)].append(named(part.metric).compute(part.records, weights))
-    return np.stack([np.concatenate(found[id(part)]) for part in parts])
+    how, fresh = (resamples, seed), {part: [] for part in parts if (resamples, seed) not in part.replicates}
+    for part, values in fresh.items():
+        values.append(np.atleast_1d(named(part.metric).compute(part.records, None)))
+    for weights in resamples_of(len(parts[0].records), resamples, seed) if fresh else ():
+        for part, values in fresh.items():
+            values.append(named(part.metric).compute(part.records, weights))
+    for part, values in fresh.items():
+        part.replicates[how] = np.concatenate(values)
+    return np.stack([part.replicates[how] for part in parts])
 
 
 def interval(replicates: Array) -> tuple[float, float]:
@@ -84,7 +87,7 @@ class _Part(NamedTuple):
 
 
 def summarise(
-    rows: pl.DataFrame, groups: Mapping[str, str] | None = None, resamples: int = 1000, seed: int = 0
+    rows: Rows, groups: Mapping[str, str] | None = None, resamples: int = 1000, seed: int = 0
 ) -> pl.DataFrame:
     """Every group's metrics per task and attack, with 95 % percentile bootstrap intervals over examples.
 
@@ -97,7 +100,7 @@ def summarise(
     primary metrics over the tasks of an attack, each run against its own clean metric on the same examples.
 
     Args:
-        rows: result rows.
+        rows: result rows, or their columns.
         groups: run -> group; each run its own by default. Runs not named are left out.
         resamples: bootstrap replicates.
         seed: of the bootstrap's own generator.
@@ -118,39 +121,42 @@ def summarise(
             raise unknown("run", run, runs)
     table = {key: column for key, column in table.items() if key[0] in groups}
     parts: dict[tuple[str, str, str, str], list[_Part]] = {}  # by group, task, attack, metric
-    for (run, task, attack, metric), part in _parts(table, resamples, seed):
+    shown = {(*key, metric): column.by(metric) for key, column in table.items() for metric in column.metrics}
+    for (run, task, attack, metric), part in _parts(table, shown, resamples, seed):
         parts.setdefault((groups[run], task, attack, metric), []).append(part)
     order = list(dict.fromkeys(groups.values()))
     lines = [_line(name, parts[name]) for name in sorted(parts, key=lambda name: order.index(name[0]))]
     return pl.DataFrame(lines, schema=SUMMARY, orient="row")
 
 
-def deltas(rows: pl.DataFrame, resamples: int = 1000, seed: int = 0) -> dict[tuple[str, str, str], Array]:
+def deltas(rows: Rows, resamples: int = 1000, seed: int = 0) -> dict[tuple[str, str, str], Array]:
     """:func:`delta_mtl` and :func:`delta_wor` of every run under every attack, then their replicates: (1 + B,).
 
     A replicate draws the same examples for all, so that differences between them are paired.
 
     Args:
-        rows: result rows, clean ones among them.
+        rows: result rows, or their columns, clean ones among them.
         resamples: bootstrap replicates, B.
         seed: of the bootstrap's own generator.
 
     Returns:
         By run, attack and ``"delta_mtl"`` or ``"delta_wor"``.
     """
-    found = _parts(columns(rows), resamples, seed)
+    table = columns(rows)
+    found = _parts(table, {(*key, column.metric): column for key, column in table.items()}, resamples, seed)
     return {(run, attack, name): part.values for (run, task, attack, name), part in found if task == "*"}
 
 
-def _parts(table: Mapping[Key, Column], resamples: int, seed: int) -> Iterator[tuple[tuple[str, str, str, str], _Part]]:
-    """Every run's share of every summary row, by run, task, attack and metric."""
+def _parts(
+    table: Mapping[Key, Column], shown: Mapping[Name, Column], resamples: int, seed: int
+) -> Iterator[tuple[Name, _Part]]:
+    """Every run's share of every summary row; ``shown`` are the columns of ``table`` by each of their metrics."""
     clean = {(run, task): column for (run, task, _), column in table.items() if column.family == "clean"}
     before = {
         (run, task, attack): clean[run, task].only(column.labelled)
         for (run, task, attack), column in table.items()
         if column.family != "clean" and (run, task) in clean
     }
-    shown = {(*key, metric): column.by(metric) for key, column in table.items() for metric in column.metrics}
     found = bootstrap([*shown.values(), *before.values()], resamples, seed)
     values = dict(zip(shown, found, strict=False))
     changes: dict[tuple[str, str], list[_Part]] = {}

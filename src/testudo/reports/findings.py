@@ -107,7 +107,7 @@ def _told(results: Results, attack: Attack, row: Mapping[str, Any], found: Verdi
         "better": f"the runs of {group} are better",
         "worse": f"the runs of {group} are worse",
     }[found]
-    tests = f" McNemar’s {wording.p_values(row['p_values'])}{_per_seed(row)}." if row["p_values"] else ""
+    tests = f" McNemar’s {'; '.join(wording.tests(row))}{_per_seed(row)}." if row["p_values"] else ""
     return f"{where}: {values}, a difference of {difference}; {said}.{tests}"
 
 

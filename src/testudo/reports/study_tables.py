@@ -45,13 +45,13 @@ def _how(results: Results) -> str:
     seeds = f"mean over {wording.counted(runs[-1], 'seed')}" if runs[-1] > 1 else "one seed"
     if len(runs) > 1:
         seeds = f"mean over {runs[0]} to {runs[-1]} seeds"
-    differences = (
-        " Differences are paired on the same examples; p is McNemar’s exact test, one for each pair of seeds, and Holm "
-        "the same corrected for all tests of the study."
-        if results.study.pairs
-        else ""
-    )
-    return f"{seeds[0].upper()}{seeds[1:]}; in brackets 95 % bootstrap intervals over test examples.{differences}"
+    said = f"{seeds[0].upper()}{seeds[1:]}; in brackets 95 % bootstrap intervals over test examples."
+    if not results.study.pairs:
+        return said
+    tests = results.comparisons["p_values"].list.len().sum()
+    mcnemar = "; p is McNemar’s exact test, one for each pair of seeds" if tests else ""
+    holm = f", and Holm the same corrected for the {tests:,} such tests of the study" if tests > 1 else ""
+    return f"{said} Differences are paired on the same examples{mcnemar}{holm}."
 
 
 def _head(attack: Attack) -> Cell:
@@ -111,11 +111,8 @@ def _difference_row(results: Results, group: Group, task: str, attacks: list[Att
 
 def _difference_cell(row: dict[str, Any], attack: Attack) -> Cell:
     metric = row["metric"]
-    notes = [wording.between(metric, row["low"], row["high"])]
-    tests = [wording.p_values(row["p_values"]), wording.p_values(row.get("adjusted", ()), "Holm")]
-    tests = ["; ".join(tests)] if len(row["p_values"]) == 1 and all(tests) else tests
-    notes += [test for test in tests if test]
-    return Cell(wording.signed(metric, row["difference"]), tuple(notes), difference_record(row, attack))
+    notes = (wording.between(metric, row["low"], row["high"]), *wording.tests(row))
+    return Cell(wording.signed(metric, row["difference"]), notes, difference_record(row, attack))
 
 
 def difference_record(row: Mapping[str, Any], attack: Attack) -> dict[str, Any]:

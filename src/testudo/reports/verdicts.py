@@ -17,7 +17,8 @@ RULE = (
     "The rule was fixed with the study. A comparison speaks for a claim where the 95 % interval of the difference, "
     "paired on the same test examples, lies wholly on the side that the claim says, against it where it lies wholly "
     "on the other. A claim holds where as many speak for it as it needs, does not hold where so many no longer can, "
-    "and is not decided else. Intervals are not corrected for the number of comparisons."
+    "and is not decided else. Intervals, and so verdicts, are not corrected for the number of comparisons; beside them "
+    "stand the p values of McNemar’s exact test, as they are and corrected (Holm)."
 )
 
 
@@ -161,13 +162,21 @@ def _pairs(results: Results, judged: list[Judged] | tuple[Judged, ...]) -> Table
         Cell("speaks"),
     )
     title = "Comparisons of the claims" if len(judged) > 1 else "Comparisons"
-    return Table(title, "", columns, tuple(sections), frozenset({0, 1, 6}))
+    return Table(title, _tested(results), columns, tuple(sections), frozenset({0, 1, 6}))
+
+
+def _tested(results: Results) -> str:
+    """What p and Holm are, and over how many tests; nothing where there are none."""
+    pairs = [(each.claim.on(first), first, second) for each in results.judged for first, second in each.claim.pairs]
+    rows = dict(zip(pairs, (row for each in results.judged for row in each.found), strict=True))  # each pair once
+    tests = sum(len(row["p_values"]) for row in rows.values())
+    holm = f"; Holm is the same corrected for the {tests:,} tests of all claims" if tests > 1 else ""
+    return f"p is McNemar’s exact test, one for each pair of seeds{holm}." if tests else ""
 
 
 def _pair(results: Results, claim: Claim, pair: tuple[Side, Side], row: Mapping[str, Any], speaks: int) -> Row:
     metric = row["metric"]
-    notes = [wording.between(metric, row["low"], row["high"])]
-    notes += [wording.p_values(row["p_values"])] if row["p_values"] else []
+    notes = (wording.between(metric, row["low"], row["high"]), *wording.tests(row))
     task, several = claim.on(pair[0]), len(_tasks(claim)) > 1
     record = {"claim": claim.text, "source": claim.source, "task": task, "metric": metric}
     for name, side in zip(("first", "second"), pair, strict=True):
@@ -175,12 +184,12 @@ def _pair(results: Results, claim: Claim, pair: tuple[Side, Side], row: Mapping[
         record |= {name: side.group, f"{name}_attack": side.attack}
         record |= {f"{name}_{key}": getattr(attack, key, "") for key in ("norm", "eps")}
     record |= {"first_value": row["value"], "second_value": row["counterpart_value"]}
-    record |= {name: row[name] for name in ("difference", "low", "high", "n", "p_values")}
+    record |= {name: row[name] for name in ("difference", "low", "high", "n", "p_values", "adjusted")}
     record |= {"runs": len(results.study.group(pair[0].group).runs), "speaks": SPEAKS[speaks]}
     cells = (
         Cell(wording.number(metric, row["value"])),
         Cell(wording.number(metric, row["counterpart_value"])),
-        Cell(wording.signed(metric, row["difference"]), tuple(notes), record),
+        Cell(wording.signed(metric, row["difference"]), notes, record),
         Cell(f"{row['n']:,}"),
         Cell(SPEAKS[speaks]),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 FAMILIES = {
     "clean": "clean",
@@ -111,6 +112,19 @@ def p_values(values: Iterable[float], name: str = "p") -> str:
     """Several p-values, one per pair of seeds: ``p 0.03, 0.12``; empty for none."""
     texts = [p_value(p) for p in values]
     return f"{name} {', '.join(texts)}" if texts else ""
+
+
+def tests(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """McNemar's tests of a comparison, and what Holm's correction leaves of each; on one line where there is one.
+
+    >>> tests({"p_values": [0.01], "adjusted": [0.04]}), tests({"p_values": []})
+    (('p 0.01; Holm 0.04',), ())
+    >>> tests({"p_values": [0.01, 1e-9], "adjusted": [0.04, 1e-8]})
+    ('p 0.01, <0.001', 'Holm 0.04, <0.001')
+    """
+    told = [p_values(row["p_values"]), p_values(row.get("adjusted", ()), "Holm")]
+    shown = [text for text in told if text]
+    return ("; ".join(shown),) if len(row["p_values"]) == 1 else tuple(shown)
 
 
 def radius(eps: float) -> str:

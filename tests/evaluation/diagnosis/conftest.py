@@ -11,6 +11,7 @@ from testudo.evaluation.diagnosis.battery import Battery
 from testudo.evaluation.diagnosis.diagnose import Examination, diagnose
 from testudo.models.wrap import wrap
 
+BALL = Linf(0.15)
 QUICK = Battery(steps=10, restarts=3, longer=30, strong=8, queries=120, draws=20, unbounded=20)
 
 
@@ -36,10 +37,10 @@ def hardened():
 
 @pytest.fixture
 def examine():
-    """Diagnose a network on 120 digits in Linf 0.15, with a quick battery."""
+    """Diagnose a network on 120 digits, in Linf 0.15, with a quick battery."""
 
-    def run(module, eps=0.15, examples=120, twin=None, battery=QUICK):
-        how = Examination(examples, battery)
-        return diagnose(wrap(module, [fakes.DIGIT]), fakes.digits("test"), Linf(eps), (), twin, how)
+    def run(module, threat=BALL, examples=120, twin=None):
+        model, how = wrap(module, [fakes.DIGIT]), Examination(examples, QUICK)
+        return diagnose(model, fakes.digits("test"), threat, (), twin, how)
 
     return run

@@ -193,6 +193,11 @@ def squeezed():
     return trained(network, 40, lambda z, y: F.cross_entropy(z, y, label_smoothing=0.7))
 
 
+def linear():
+    """One layer: honestly weak."""
+    return trained(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
+
+
 def hardened():
     """Madry's training: honestly robust."""
     return trained(network, 12, attack=PGD(Linf(0.15), steps=4, keep="last"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from evaluation.diagnosis import fakes
-from torch import nn
+from evaluation.diagnosis.conftest import BALL
 
+from testudo.attacks.threat import L1, L2
 from testudo.evaluation.diagnosis.substitute import substitute
 from testudo.models.wrap import wrap
 
@@ -66,16 +67,19 @@ def test_a_loss_squeezed_by_label_smoothing(examine):
     assert "climbs the wrong loss" in found.said
 
 
-@pytest.mark.parametrize("which", ["plain", "hardened"])
-def test_honest_networks_pass(examine, request, which):
-    diagnosis = examine(request.getfixturevalue(which))
+HONEST = [("plain", BALL), ("hardened", BALL), ("hardened", L2(0.7)), ("hardened", L1(2.0))]
+
+
+@pytest.mark.parametrize(("which", "threat"), HONEST)
+def test_honest_networks_pass(examine, request, which, threat):
+    diagnosis = examine(request.getfixturevalue(which), threat)
     assert flagged(diagnosis) == set(), diagnosis.markdown()
     assert flagged(diagnosis, "pass") >= {"randomness", "neighbours", "gradients", "surface", "one step", "black box"}
 
 
 def test_a_linear_model_does_not_fail(examine):
     """Its gradients are exact; that PGD on the cross-entropy is not the best attack on it is a warning at most."""
-    diagnosis = examine(fakes.trained(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))))
+    diagnosis = examine(fakes.linear())
     assert flagged(diagnosis) == set(), diagnosis.markdown()
     assert diagnosis.of("surface").numbers["agreement"] > 0.99
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from testudo.attacks.apgd import APGD
 from testudo.attacks.base import Attack
 from testudo.attacks.ensemble import AutoAttack, WorstCase
 from testudo.attacks.fgsm import FGSM
@@ -69,7 +70,7 @@ class Battery:
         itself, so that both together are one AutoAttack with fewer queries. The first of the restarts is ``"pgd"``.
         """
         aim, keep = Objective((task.name,)), _keep(task)
-        pgd = PGD(threat, aim, keep, self.seed, steps=self.steps)
+        pgd = self._pgd(threat, aim, keep)
         made: dict[str, Attack] = {
             "fgsm": FGSM(threat, aim, "last"),
             "pgd": pgd,
@@ -95,7 +96,12 @@ class Battery:
 
     def averaged(self, task: Task, threat: Threat) -> Attack:
         """PGD on a model that draws random numbers, averaged over several draws a step (Athalye et al. 2018)."""
-        return PGD(threat, Objective((task.name,)), _keep(task), self.seed, SAMPLES, steps=self.steps)
+        return replace(self._pgd(threat, Objective((task.name,)), _keep(task)), samples=SAMPLES)
+
+    def _pgd(self, threat: Threat, aim: Objective, keep: Keep) -> PGD | APGD:
+        """In L1 it is APGD that is meant: PGD's steps are honestly weak there (Croce and Hein 2021)."""
+        kind = APGD if threat.p == 1 else PGD
+        return kind(threat, aim, keep, self.seed, steps=self.steps)
 
     def _auto(self, threat: Threat, aim: Objective) -> AutoAttack:
         return AutoAttack(threat, aim, seed=self.seed, steps=self.strong, queries=self.queries)

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from testudo.data.splits import evenly
-from testudo.evaluation.diagnosis.evidence import CLEAN, SWAP, Evidence
+from testudo.evaluation.diagnosis.evidence import AVERAGED, CLEAN, TRANSFER, Evidence
 from testudo.evaluation.diagnosis.intervals import share
 from testudo.evaluation.diagnosis.surface import Hill
 from testudo.evaluation.diagnosis.unbounded import balls_of
@@ -47,7 +47,8 @@ class Views:
 def views(evidence: Evidence) -> Views:
     """Of attacks that are made already, and of the surface around a few examples."""
     balls = balls_of(evidence)
-    inside = [name for name in evidence.made if name not in balls[1:] and name != SWAP]
+    inside = [name for name in (CLEAN, *evidence.attacks, TRANSFER, AVERAGED) if name in evidence.made]
+    inside = [name for name in inside if name not in balls[1:]]
     radii = [(0.0, evidence.metric(CLEAN))]
     radii += [(float(evidence.attacks[name].threat.eps), evidence.metric(name)) for name in balls]
     chosen = evidence.standing[evenly(LINES, len(evidence.standing))]
