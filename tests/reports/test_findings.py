@@ -50,6 +50,15 @@ def test_every_variant_and_count_is_told(results):
     assert "Δ_Wor" in text
 
 
+def test_an_attack_on_few_examples_says_so(results):
+    n = results.value("standard, multi-task", "digit", results.clean())["n"]
+    assert f"It was made on {n} test examples." in told(results)
+    fewer = pl.when(pl.col("attack") == results.clean().name).then("n").otherwise(5)
+    assert f"It was made on 5 of {n} test examples." in told(
+        Results(results.study, results.summary.with_columns(n=fewer), results.comparisons)
+    )
+
+
 def test_attacks_on_the_target_alone_are_preferred(results):
     assert len(results.on("digit")) == 13
     assert {results.aim(g.name, a) for g in results.study.groups for a in results.on("digit")} == {("digit",)}

@@ -50,6 +50,36 @@ def test_without_ray_the_extra_is_named(monkeypatch):
         on_ray({})
 
 
+LOST = {"LocalRayletDiedError": (), "RaySystemError": ("gone",), "ObjectLostError": ("00", None, "")}
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_cluster_that_goes_away_is_one_line(tmp_path, monkeypatch, kind):
+    ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
+    made = tiny.study(tiny.images(tmp_path / "images"))
+
+    class Remote:
+        def __init__(self, work):
+            self.remote = id
+
+    def wait(waiting):
+        raise getattr(ray.exceptions, kind)(*LOST[kind])
+
+    cancelled = []
+    for name, fake in {
+        "is_initialized": lambda: True,
+        "cluster_resources": dict,
+        "remote": lambda **given: Remote,
+        "wait": wait,
+        "cancel": cancelled.append,
+    }.items():
+        monkeypatch.setattr(ray, name, fake)
+    with pytest.raises(TestudoError, match="the Ray cluster went away; what was done is saved") as caught:
+        Runner(on="ray")(made, tmp_path / "study", lambda share, note: None)
+    assert "\n" not in str(caught.value)
+    assert len(cancelled) == 2
+
+
 def test_another_place_is_refused():
     with pytest.raises(TestudoError, match="unknown place to run on 'slurm'"):
         Runner(on="slurm")

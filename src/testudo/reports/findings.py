@@ -59,7 +59,8 @@ def _variants(results: Results, target: str) -> Finding:
     if strongest:
         sentences.append(
             f"The strongest attack on {target} in this study is {strongest}, aimed at "
-            f"{aim_of(results, target, strongest)}: it has the worst mean {metric} over the variants."
+            f"{aim_of(results, target, strongest)}: it has the worst mean {metric} over the variants. "
+            f"{_examples(results, target, clean, strongest)}"
         )
     for group in results.study.groups:
         shown = [
@@ -70,6 +71,17 @@ def _variants(results: Results, target: str) -> Finding:
         if shown:
             sentences.append(f"{group.name}: {', '.join(shown)}.")
     return Finding(f"{target}: {metric} of every variant", tuple(sentences))
+
+
+def _examples(results: Results, target: str, clean: Attack | None, strongest: Attack) -> str:
+    """On how many test examples."""
+    names = [group.name for group in results.study.groups]
+    under, without = (
+        max((row["n"] for name in names if attack and (row := results.value(name, target, attack))), default=0)
+        for attack in (strongest, clean)
+    )
+    of = f" of {without:,}" if without > under else ""
+    return f"It was made on {under:,}{of} test examples."
 
 
 def _pair(results: Results, first: Group, second: Group) -> Finding:

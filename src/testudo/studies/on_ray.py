@@ -41,7 +41,7 @@ def on_ray(jobs: Mapping[str, Job], workers: int = 0) -> None:
         gpu = 1 if ray.cluster_resources().get("GPU") else 0
         remote = ray.remote(num_cpus=1, num_gpus=gpu, max_retries=RETRIES)(_work)
         failed = _wait(ray, {remote.remote(job): job.label for job in jobs.values()})
-    except (ConnectionError, exceptions.RaySystemError) as error:
+    except (ConnectionError, exceptions.RayError) as error:
         raise TestudoError(f"{WENT} ({one_line(error)})") from error
     finally:
         if mine:
@@ -71,9 +71,9 @@ def _wait(ray: Any, labels: dict[Any, str]) -> list[str]:
                 ray.get(done)
             except exceptions.RayTaskError as error:
                 if not isinstance(error.cause, TestudoError):
-                    raise
+                    raise error.cause from error
                 failed.append(f"{labels[done]}: {error.cause}")
-            except (exceptions.WorkerCrashedError, exceptions.NodeDiedError):
+            except (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.OutOfMemoryError):
                 failed.append(f"{labels[done]}: its worker died {RETRIES + 1} times; the same command goes on")
     except BaseException:
         for each in waiting:
