@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +28,8 @@ def joined(device: str = "auto") -> Generator[None]:
     gpu = device != "cpu" and torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    import_module("torch.distributed.nn.functional")  # imported later it would keep the group, as default arguments,
+    # beyond its end: its threads would be alive when the interpreter ends, which aborts a process now and then
     dist.init_process_group("nccl" if gpu else "gloo", timeout=timedelta(hours=12))  # one may validate for long
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import torch
 
@@ -25,3 +26,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     journal.SAVE_EVERY = -1.0
     train(sys.argv[1], sys.argv[2], watchers=(Stopper(),))
+    names = [(task / "comm").read_text() for task in Path("/proc/self/task").glob("*")]
+    assert not [name for name in names if "gloo" in name], "the group of processes outlives the run"

@@ -45,8 +45,8 @@ class GAT(Method):
     labels of two tasks for one image, a changed image has the labels of the image it was made from (no dense ones).
 
     This class is the package's default, the sum of the terms with the main adversarial one three times: of 25 ways of
-    weighing them none was clearly more robust (``benchmarks/gat_balance.md``, which also says what MGDA does, and that
-    no auxiliary task added to these weights there). :class:`GATPaper` and :class:`GATCode` are what was published.
+    weighing them none was clearly more robust (``benchmarks/gat_balance.md``, which also says what MGDA does, and when
+    the auxiliary tasks gain anything). :class:`GATPaper` and :class:`GATCode` are what was published.
 
     Args:
         weights, balance, pretexts, main_sees: see :class:`~testudo.training.methods.base.Method`.
