@@ -65,6 +65,6 @@ def better(
     return Claim(text, f"{PAPER}, {place}", setting.main, sides, share)
 
 
-def gat_entry(name: str, place: str, asks: str, make: Callable[[Setting], Arms]) -> Entry:
-    """A table or figure of the paper, on classes."""
-    return Entry(f"gat-{name}", f"{PAPER}, {place}", asks, make, CLASSES, {})
+def gat_entry(name: str, place: str, asks: str, make: Callable[[Setting], Arms], small: float | None = None) -> Entry:
+    """A table or figure of the paper, on classes; ``small`` are the minutes of that scale, where they were measured."""
+    return Entry(f"gat-{name}", f"{PAPER}, {place}", asks, make, CLASSES, {} if small is None else {"small": small})
