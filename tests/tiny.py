@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -84,6 +87,20 @@ def study(file):
     """Two variants of two epochs each, on the images of :func:`images`."""
     arms = tuple(Variant(name, recipe(file, name, name=name), "") for name in ("standard", "madry"))
     return Arms((0,), "tiny", arms=arms)
+
+
+def driven(script, *arguments, timeout, **environment):
+    """The lines that a script prints, which must end well; in a process of its own, with one thread."""
+    done = subprocess.run(
+        [sys.executable, *map(str, (script, *arguments))],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()
 
 
 def one_by_one(self, study, folder, report):

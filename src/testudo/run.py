@@ -153,13 +153,9 @@ class Run:
 
         parts = [pl.DataFrame(schema=SCHEMA)]
         for done, (name, attack) in enumerate(suite.items()):
-            what = [
-                weights,
-                self.facts["data"]["test"],
-                dump(attack),
-                how.precision,
-                *[how.examples] * (how.examples > 0),
-            ]
+            what = [weights, self.facts["data"]["test"], dump(attack), how.precision]
+            if how.examples:
+                what.append(how.examples)
             path = self.folder / ROWS / f"{_digest(json.dumps(what).encode())}.parquet"
             with threads(self.facts["threads"]):
                 kept = Kept(path, how.batch_size, write_atomic)

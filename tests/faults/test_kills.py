@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import tiny
 
 pytestmark = pytest.mark.slow
 
@@ -17,16 +15,7 @@ pytestmark = pytest.mark.slow
 def found(tmp_path_factory):
     """What the driver found out; one process for all scenarios, since torch takes seconds to import."""
     script = Path(__file__).with_name("driver.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path_factory.mktemp("kills"))],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(tiny.driven(script, tmp_path_factory.mktemp("kills"), timeout=240)[-1])
 
 
 @pytest.mark.parametrize("method", ["standard", "mao"])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import tiny
 
 pytestmark = pytest.mark.slow
 KINDS, WAYS = ("study", "evaluate", "transfer"), ("killed", "bereft", "twice")
@@ -19,16 +17,7 @@ KINDS, WAYS = ("study", "evaluate", "transfer"), ("killed", "bereft", "twice")
 def found(tmp_path_factory):
     """What the driver found out; one process for all of it, since torch takes seconds to import."""
     script = Path(__file__).with_name("disturbing.py")
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path_factory.mktemp("disturbed"))],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(tiny.driven(script, tmp_path_factory.mktemp("disturbed"), timeout=600)[-1])
 
 
 @pytest.mark.parametrize("kind", KINDS)

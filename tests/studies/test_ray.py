@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -24,16 +23,8 @@ def test_a_worker_killed_mid_run_loses_nothing(tmp_path):
     pytest.importorskip("ray", reason="needs the extra 'ray'")
     script = Path(__file__).with_name("ray_driver.py")
     paths = os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        [sys.executable, str(script), str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": paths, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split()[-1] == "1"
+    beside = {"PYTHONPATH": paths, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    assert tiny.driven(script, tmp_path, timeout=300, **beside)[-1].split()[-1] == "1"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as each worker had
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -41,17 +40,8 @@ def test_every_kind_of_stop_is_clean_and_the_study_goes_on(file, tmp_path):
     words = [sys.executable, "-c", "from testudo.cli import main; main()", "study", "quickstart", "--workers", "1"]
     words += ["--data", "manifest", "--data-dir", file, "--out", str(folder)]
     words += [word for change in changes for word in ("--set", change)]
-    script = str(Path(__file__).with_name("study_driver.py"))
-    done = subprocess.run(
-        [sys.executable, script, str(folder), *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    (told,) = tiny.driven(Path(__file__).with_name("study_driver.py"), folder, *words, timeout=600)
+    found = json.loads(told)
     assert {told["left"] for told in found.values()} == {0}
     assert {told["team"] for told in found.values()} == {1}
     assert found["ctrl-c"]["code"] == 130

@@ -98,10 +98,8 @@ class Evaluation:
         """``data`` in batches, from number ``start`` on, on the device of ``target``."""
         place = next((t.device for t in target.parameters()), torch.device("cpu"))
         if isinstance(data, Examples):
-            data, start = (
-                Loader(self.chosen(data), self.batch_size)(start=start),
-                0,
-            )  # those before it are not even read
+            loader = Loader(self.chosen(data), self.batch_size)
+            data, start = loader(start=start), 0  # those before it are not even read
         elif isinstance(data, Batch):
             data = data.split(self.batch_size) if len(data) else [data]
         for batch in itertools.islice(data, start, None):

@@ -26,6 +26,7 @@ from testudo.training.partners.base import Partner
 from testudo.training.trainer import Trainer
 
 PGD_NAME, STRONG = "pgd", "autoattack"
+HELPERS = ("jigsaw", "macro", "rotation")  # the three task augmentations
 Arm = tuple[Method, tuple[str, ...]]
 
 
@@ -84,7 +85,7 @@ class Setting:
 
     def helped(self, **fields: Any) -> dict[str, Arm]:
         """GAT with a jigsaw, with the macro task, with turned images: the papers' three task augmentations."""
-        return {name: self.with_helpers((name,), self.guided(**fields)) for name in ("jigsaw", "macro", "rotation")}
+        return {name: self.with_helpers((name,), self.guided(**fields)) for name in HELPERS}
 
     def with_helpers(self, names: tuple[str, ...], method: Method) -> Arm:
         """``method`` with any of ``"jigsaw"``, ``"macro"`` and ``"rotation"`` beside the main task."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from testudo.attacks.base import draws_of_its_own
 from testudo.evaluation.diagnosis.base import Check, Finding
 from testudo.evaluation.diagnosis.evidence import Evidence
-from testudo.evaluation.diagnosis.intervals import share
-from testudo.evaluation.diagnosis.randomness import change, other_answers
+from testudo.evaluation.diagnosis.randomness import differences
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,7 @@ class Neighbours(Check):
 
     def __call__(self, evidence: Evidence) -> Finding:
         """Compare outputs among two kinds of neighbours, with the same random draws."""
-        changes, answers = [], []
-        for part in evidence.parts(evidence.batch):
-            told = []
-            for others in (part.images.flip(0), 1 - part.images):
-                with draws_of_its_own(evidence.battery.seed, part.images.device):
-                    told.append(evidence.outputs(torch.cat([part.images, others]))[: len(part)])
-            changes.append(change(*told))
-            answers.append(other_answers(evidence, *told))
-        largest, differ = float(np.concatenate(changes).max(initial=0)), np.concatenate(answers)
-        found = share(int(differ.sum()), len(differ))
+        largest, found = differences(evidence, _among_others(evidence))
         if largest > self.tolerance:
             said = (
                 f"what is said of an image depends on its neighbours in the batch ({found.count} of {found.n} answers "
@@ -54,6 +45,16 @@ class Neighbours(Check):
             said = "the model came in training mode, in which batch norm mixes examples; all here is of its eval mode"
             return self.finding(evidence, "warn", said, change=largest, **found.numbers())
         return self.finding(evidence, "pass", "its neighbours do not matter", change=largest, **found.numbers())
+
+
+def _among_others(evidence: Evidence) -> Iterator[tuple[Tensor, Tensor]]:
+    """What is said of the images beside the same ones turned round in order, and beside their negatives."""
+    for part in evidence.parts(evidence.batch):
+        told = []
+        for others in (part.images.flip(0), 1 - part.images):
+            with draws_of_its_own(evidence.battery.seed, part.images.device):
+                told.append(evidence.outputs(torch.cat([part.images, others]))[: len(part)])
+        yield told[0], told[1]
 
 
 def _mixes(model: torch.nn.Module) -> bool:

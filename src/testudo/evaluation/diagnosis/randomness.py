@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from testudo.attacks.base import draws_of_its_own
 from testudo.evaluation.diagnosis.base import Check, Finding
 from testudo.evaluation.diagnosis.evidence import AVERAGED, Evidence
-from testudo.evaluation.diagnosis.intervals import contest, share
+from testudo.evaluation.diagnosis.intervals import Share, contest, share
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,7 @@ class Randomness(Check):
 
     def __call__(self, evidence: Evidence) -> Finding:
         """Compare two passes."""
-        changes, answers = [], []
-        for part in evidence.parts(evidence.batch):
-            with draws_of_its_own(evidence.battery.seed, part.images.device):
-                first, second = evidence.outputs(part.images), evidence.outputs(part.images)
-            changes.append(change(first, second))
-            answers.append(other_answers(evidence, first, second))
-        differ, largest = np.concatenate(answers), float(np.concatenate(changes).max(initial=0))
-        found = share(int(differ.sum()), len(differ))
+        largest, found = differences(evidence, _twice(evidence))
         if not largest > self.tolerance:
             return self.finding(evidence, "pass", "two passes say the same", change=largest, **found.numbers())
         gained = contest(evidence.harm(AVERAGED), evidence.harm("pgd"))
@@ -51,6 +45,24 @@ class Randomness(Check):
             f"{told[AVERAGED]:.3g} where PGD leaves {told['pgd']:.3g}; report AutoAttack of version 'rand'"
         )
         return self.finding(evidence, "fail", said, change=largest, **told, **found.numbers())
+
+
+def differences(evidence: Evidence, passes: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, Share]:
+    """The largest change between two outputs of any example, and the share of examples that are answered otherwise."""
+    changes, answers = [], []
+    for first, second in passes:
+        changes.append(change(first, second))
+        answers.append(other_answers(evidence, first, second))
+    differ = np.concatenate(answers)
+    return float(np.concatenate(changes).max(initial=0)), share(int(differ.sum()), len(differ))
+
+
+def _twice(evidence: Evidence) -> Iterator[tuple[Tensor, Tensor]]:
+    """Two passes over the same images, part by part."""
+    for part in evidence.parts(evidence.batch):
+        with draws_of_its_own(evidence.battery.seed, part.images.device):
+            both = evidence.outputs(part.images), evidence.outputs(part.images)
+        yield both
 
 
 def change(first: Tensor, second: Tensor) -> np.ndarray:

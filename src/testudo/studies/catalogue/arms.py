@@ -15,7 +15,6 @@ from testudo.studies.study import Arms, Variant
 from testudo.training.partners.base import Partner
 
 PAPER = "Ghamizi et al. 2023 (GAT)"
-HELPERS = ("jigsaw", "macro", "rotation")
 ALONE = "alone"  # adversarial training of the main task and nothing else
 
 

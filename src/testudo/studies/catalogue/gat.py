@@ -12,8 +12,8 @@ from testudo.balance.gramian import IMTLG, MGDA
 from testudo.balance.surgery import GradVac, PCGrad
 from testudo.reports.claims import Side
 from testudo.studies.beside import beside
-from testudo.studies.catalogue.arms import ALONE, HELPERS, asked, better, gat_entry, helped, part, plus
-from testudo.studies.setting import PGD_NAME, Setting
+from testudo.studies.catalogue.arms import ALONE, asked, better, gat_entry, helped, part, plus
+from testudo.studies.setting import HELPERS, PGD_NAME, Setting
 from testudo.studies.study import Arms, Variant
 from testudo.training.methods.fast import Fast
 from testudo.training.methods.goodfellow import Goodfellow

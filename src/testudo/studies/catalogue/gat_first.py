@@ -15,12 +15,12 @@ from testudo.data.rotation import Rotation
 from testudo.data.stl10 import STL10
 from testudo.reports.claims import Side
 from testudo.studies.beside import beside
-from testudo.studies.catalogue.arms import ALONE, HELPERS, PAPER, asked, better, helped, part
+from testudo.studies.catalogue.arms import ALONE, PAPER, asked, better, helped, part
 from testudo.studies.catalogue.gat import COLUMNS, side_of
 from testudo.studies.catalogue.settings import CLASSES
 from testudo.studies.entry import Entry, Scale
 from testudo.studies.pool import FIRST
-from testudo.studies.setting import PGD_NAME, Setting
+from testudo.studies.setting import HELPERS, PGD_NAME, Setting
 from testudo.studies.study import Arms, Variant
 from testudo.training.methods.madry import Madry
 from testudo.training.methods.standard import Standard

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from testudo.studies.catalogue.arms import ALONE, HELPERS, asked, gat_entry, plus
+from testudo.studies.catalogue.arms import ALONE, asked, gat_entry, plus
 from testudo.studies.catalogue.gat import BALANCES, table13
 from testudo.studies.catalogue.printed import Printed
 from testudo.studies.measures import Crossing, Fronts, Geometry
 from testudo.studies.published import read
-from testudo.studies.setting import PGD_NAME, Setting
+from testudo.studies.setting import HELPERS, PGD_NAME, Setting
 from testudo.studies.study import Arms
 from testudo.training.methods.standard import Standard
 

@@ -21,7 +21,7 @@ from testudo.studies.catalogue.arms import ALONE, PAPER, asked, better, helped, 
 from testudo.studies.catalogue.gat import COLUMNS
 from testudo.studies.catalogue.settings import CLASSES
 from testudo.studies.entry import Entry, Scale
-from testudo.studies.setting import PGD_NAME, STRONG, Setting
+from testudo.studies.setting import HELPERS, PGD_NAME, STRONG, Setting
 from testudo.studies.study import Arms, Parts, Variant
 
 STEPPED, NEAREST, WIDE, WIDEST, TENTH = "apgd", "fab", "wide", "widest", "10%"
@@ -91,7 +91,7 @@ def table16(strong: StrongSetting) -> Arms:
         better("under AutoAttack the macro task hardens, with all images and with a tenth of them", "Table 16", setting,
                 [("macro", ALONE), (f"macro, {TENTH}", f"{ALONE}, {TENTH}")], attack=STRONG),
         better("under AutoAttack no auxiliary task hardens a wide network (its own numbers)", "Table 16", setting,
-                [(f"{ALONE}, {WIDE}", f"{helper}, {WIDE}") for helper in ("jigsaw", "macro", "rotation")],
+                [(f"{ALONE}, {WIDE}", f"{helper}, {WIDE}") for helper in HELPERS],
                 attack=STRONG),
     ]  # fmt: skip
     known = {"100% Dataset": "", "10% Dataset": f", {TENTH}", "WideResnet28-10": f", {WIDE}"}
