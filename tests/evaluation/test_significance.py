@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from testudo.errors import TestudoError
 from testudo.evaluation.columns import ROWS
-from testudo.evaluation.significance import COMPARISONS, compare, compare_groups, comparisons, mcnemar
+from testudo.evaluation.mcnemar import exact_difference, mcnemar
+from testudo.evaluation.significance import COMPARISONS, compare, compare_groups, comparisons
 
 hits = st.lists(st.tuples(st.booleans(), st.booleans()), max_size=40)
 
@@ -83,7 +84,35 @@ def test_a_paired_interval_is_narrower_than_an_unpaired_one():
     found = compare(pl.concat([rows_of("a", first), rows_of("b", second)]), "a", "b", "digit", "clean")
     assert found.high - found.low < 0.04  # unpaired it would be about 0.14
     same = compare(pl.concat([rows_of("a", first), rows_of("b", first)]), "a", "b", "digit", "clean")
-    assert (same.difference, same.low, same.high, same.p_values) == (0, 0, 0, (1.0,))
+    assert (same.difference, same.p_values) == (0, (1.0,))
+    assert same.high == -same.low == pytest.approx(0.0092, abs=1e-4)  # where 400 agree, others may not
+
+
+@pytest.mark.parametrize("more", range(13))
+@pytest.mark.parametrize("less", [0, 1, 4, 11])
+def test_few_differing_examples_are_called_different_only_where_mcnemar_does(more, less):
+    first, second = np.zeros(200, bool), np.zeros(200, bool)
+    first[:more] = second[50 : 50 + less] = True
+    found = compare(pl.concat([rows_of("a", first), rows_of("b", second)]), "a", "b", "digit", "clean")
+    assert found.low <= found.difference <= found.high
+    apart = found.low > 0 or found.high < 0
+    assert not apart or found.p_values[0] < 0.05
+
+
+def test_many_differing_examples_keep_the_bootstrap():
+    change = np.r_[np.ones(24), np.zeros(76)]
+    assert exact_difference(change)[1] == pytest.approx(0.24)
+    assert np.isnan(exact_difference(np.r_[change, 1])).all()
+    assert exact_difference(change / 2)[1] == pytest.approx(0.12)  # of two pairs, one alone differs
+
+
+def test_an_interval_of_a_rare_difference_covers():
+    generator, covered = np.random.default_rng(0), 0
+    for seed in range(200):
+        hit = generator.random((2, 300)) < [[0.996], [1.0]]
+        found = compare(pl.concat([rows_of("a", hit[0]), rows_of("b", hit[1])]), "a", "b", "digit", "clean", 200, seed)
+        covered += found.low <= -0.004 <= found.high
+    assert covered >= 190  # the bootstrap alone misses where all agree, three times in ten
 
 
 def test_errors_have_an_interval_and_no_p():

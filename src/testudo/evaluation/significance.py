@@ -15,7 +15,7 @@ import polars as pl
 
 from testudo.errors import TestudoError, unknown
 from testudo.evaluation.columns import Column, Key, Rows, columns
-from testudo.evaluation.mcnemar import Correction, corrected, mcnemar
+from testudo.evaluation.mcnemar import Correction, corrected, exact_difference, mcnemar
 from testudo.evaluation.summarise import bootstrap, interval
 
 COMPARISONS = pl.Schema({
@@ -40,7 +40,8 @@ class Comparison:
         n: examples that every run of both has labelled rows for.
         value, counterpart_value: the metric of each group, averaged over its runs, on those examples.
         difference: the first less the second, in the metric's unit, with the 95 % interval low to high of a
-            joint bootstrap over examples.
+            joint bootstrap over examples; of accuracies that differ on fewer than 25 examples, never narrower than
+            the exact one (:func:`exact_difference`).
         p_values, b, c: McNemar's test (:func:`mcnemar`) of each pair of runs, in order; empty for metrics
             that are not accuracy.
         adjusted: the p values corrected for all tests that were made together (:func:`corrected`).
@@ -199,7 +200,11 @@ def _compare(
     for (_, task, attack), (first, second) in zip(jobs, sides, strict=True):
         mine = np.mean([next(values) for _ in first], 0)
         other = np.mean([next(values) for _ in second], 0)
-        tests = [mcnemar(_hits(a), _hits(b)) for a, b in zip(first, second, strict=True) if a.metric == "accuracy"]
+        hits = [(_hits(a), _hits(b)) for a, b in zip(first, second, strict=True) if a.metric == "accuracy"]
+        tests, low, high = [mcnemar(*both) for both in hits], *interval(mine[1:] - other[1:])
+        if hits:
+            exact = exact_difference(np.mean([a.astype(float) - b for a, b in hits], 0))
+            low, high = np.fmin(low, exact[0]), np.fmax(high, exact[1])
         found.append(
             Comparison(
                 task,
@@ -209,7 +214,8 @@ def _compare(
                 float(mine[0]),
                 float(other[0]),
                 float(mine[0] - other[0]),
-                *interval(mine[1:] - other[1:]),
+                float(low),
+                float(high),
                 p_values=tuple(test.p for test in tests),
                 b=tuple(test.b for test in tests),
                 c=tuple(test.c for test in tests),
