@@ -8,9 +8,10 @@ import pytest
 
 from testudo.errors import TestudoError
 from testudo.reports.diagnosis import diagnosis_table, read_diagnoses
-from testudo.reports.measures import MOST, Measure, measure_table, read_measures, short
+from testudo.reports.measures import MOST, Measure, measure_table, read_measures
 from testudo.reports.page import Part, render
 from testudo.reports.study import read_study
+from testudo.reports.wording import short
 
 ONE = Measure("m", "Crossed", "How.", "m.csv")
 

@@ -8,7 +8,7 @@ import pytest
 
 from testudo.errors import TestudoError
 from testudo.evaluation.mcnemar import corrected
-from testudo.reports.claims import Claim, Side
+from testudo.reports.claims import Claim, Side, verdict
 from testudo.reports.page import Part, render
 from testudo.reports.published import published_table
 from testudo.reports.results import Results
@@ -94,9 +94,9 @@ def test_a_share_is_so_many_pairs(share, pairs, needed):
     """0.7 * 10 is 7.000000000000001 in floats."""
     claim = Claim("", "", "digit", ((Side("a", "x"), Side("b", "x")),) * pairs, share)
     assert claim.needed == needed
-    assert claim.verdict([1] * needed + [-1] * (pairs - needed)) == "holds"
-    assert claim.verdict([1] * (needed - 1) + [-1] * (pairs - needed + 1)) == "does not hold"
-    assert claim.verdict([1] * (needed - 1) + [0] + [-1] * (pairs - needed)) == "not decided"
+    assert verdict([1] * needed + [-1] * (pairs - needed), needed) == "holds"
+    assert verdict([1] * (needed - 1) + [-1] * (pairs - needed + 1), needed) == "does not hold"
+    assert verdict([1] * (needed - 1) + [0] + [-1] * (pairs - needed), needed) == "not decided"
 
 
 def test_published_numbers_stand_beside_ours(claimed):

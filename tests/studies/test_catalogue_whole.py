@@ -53,6 +53,27 @@ def numbered(kind, count):
     return {f"{kind} {number}" for number in range(1, count + 1)}
 
 
+def test_every_study_has_a_rule_that_decides_it():
+    for name, each in ENTRIES.items():
+        study = each.at("small")
+        parts = (study, *study.also.values())
+        said = [reading for part in parts for measure in part.measures for reading in measure.said]
+        assert said or any(part.claims for part in parts), name
+
+
+def test_what_is_read_off_a_table_follows_from_the_papers_own_numbers():
+    """Not of Table 14, whose numbers are volumes beyond the worst points."""
+    checked = 0
+    for name in ("gat-figure1", "gat-table17"):
+        for measure in ENTRIES[name].at("small").measures:
+            for reading in measure.said:
+                for first, second in reading.pairs:
+                    theirs = [line if isinstance(line, float) else measure.theirs[line] for line in (first, second)]
+                    assert (theirs[0] < theirs[1]) == reading.lower
+                    checked += 1
+    assert checked == 9
+
+
 def test_missing_data_are_told_with_what_runs_without_them(tmp_path, monkeypatch):
     monkeypatch.setenv(DATA_ENV, str(tmp_path))
     with pytest.raises(TestudoError) as caught:

@@ -14,10 +14,10 @@ from testudo.data.digits import Digits
 from testudo.data.fraction import Fraction
 from testudo.data.xray import NIH
 from testudo.errors import TestudoError
+from testudo.evaluation.columns import ROWS
 from testudo.studies.catalogue.census import Census, Findings
-from testudo.studies.catalogue.outputs import HOLDS, NOT, OPEN, verdict
 from testudo.studies.catalogue.printed import Printed
-from testudo.studies.measures import Measure
+from testudo.studies.measures import Fronts, Measure
 
 WRITERS = Path(__file__).resolve().parents[1] / "data"
 NOTHING = pl.DataFrame()
@@ -75,16 +75,6 @@ def test_digits_have_no_patients():
         Census("", "", "NIH")(NOTHING, groups(Digits()))
 
 
-def test_a_verdict_needs_intervals_apart():
-    def ends(first, last):
-        return [
-            {"x": value, "x_low": value - 1, "x_high": value + 1} for value in (first, 99, last)
-        ]  # between them anything may happen
-
-    assert [verdict(ends(0, last), "x", True) for last in (3, 1, -3)] == [HOLDS, OPEN, NOT]
-    assert [verdict(ends(0, last), "x", False) for last in (3, 1, -3)] == [NOT, OPEN, HOLDS]
-
-
 def test_printed_numbers_stand_beside_the_lines_they_are_of():
     class Named(Measure):
         def __call__(self, rows, groups):
@@ -93,3 +83,22 @@ def test_printed_numbers_stand_beside_the_lines_they_are_of():
     made = Printed("", "", Named("", ""), ("name",), {("GAT, a",): 0.5, ("x",): 1.0}, of="GAT")
     told = made(NOTHING, {"GAT, a": [1], "standard, a": [1, 2], "GAT, b": [1, 2, 3]})
     assert told.rows() == [("GAT, a", 1, 0.5), ("GAT, b", 3, None)]
+
+
+def test_volumes_have_the_interval_of_their_models():
+    """One front of one perfect model, one of two that are right in half of the images."""
+    hits = {"a": (1.0, 1.0), "b": (1.0, 0.0)}
+    lines = [
+        {"run": run, "example": i, "task": "digit", "metric": "accuracy", "further": [], "attack": attack,
+         "family": attack, "norm": "", "eps": 0.0, "steps": 0, "objective": "", "score": 1.0, "loss": 0.0, "linf": 0.0,
+         "l2": 0.0, "weight": 1.0, "record": [hits[run][i % 2], 1.0]}
+        for run in hits for attack in ("clean", "pgd") for i in range(80)
+    ]  # fmt: skip
+    rows = pl.DataFrame([{name: line[name] for name in ROWS} for line in lines], schema=ROWS)
+    of = {name: [SimpleNamespace(name=name)] for name in hits}
+    told = Fronts("", "", {"one": ("a",), "two": ("a", "b"), "half": ("b",)}, "digit", "pgd")(rows, of)
+    line = {row["front"]: row for row in told.to_dicts()}
+    assert line["one"]["above (0, 0)"] == line["two"]["above (0, 0)_low"] == 1
+    assert line["half"]["above (0, 0)"] == 0.25
+    assert line["half"]["above (0, 0)_low"] < 0.2 < 0.25 < line["half"]["above (0, 0)_high"]
+    assert line["half"]["the paper's way"] == 0.25

@@ -26,6 +26,28 @@ class Side(NamedTuple):
     task: str = ""
 
 
+def needed(pairs: Sequence[Any], share: float) -> int:
+    """How many of the pairs must speak for what is claimed: the share of them, rounded up.
+
+    Raises:
+        TestudoError: no pairs, or a share outside (0, 1].
+    """
+    if not pairs or not 0 < share <= 1:
+        raise TestudoError(f"a claim needs pairs and a share in (0, 1], got {len(pairs)} and {share}")
+    return math.ceil(share * len(pairs) - 1e-9)  # 0.7 of 10 is a little more than 7 in floats
+
+
+def verdict(speak: Sequence[int], needed: int) -> Verdict:
+    """Of what each pair says, 1 for the claim, -1 against it, 0 neither, and of how many must speak for it.
+
+    >>> verdict([1, 1, 0, -1], 2), verdict([-1, -1, -1, 1], 2), verdict([1, 0, 0, -1], 2)
+    ('holds', 'does not hold', 'not decided')
+    """
+    if sum(each > 0 for each in speak) >= needed:
+        return "holds"
+    return "not decided" if sum(each >= 0 for each in speak) >= needed else "does not hold"
+
+
 @dataclass(frozen=True)
 class Claim:
     """A sentence of a paper and the comparisons that decide it.
@@ -53,8 +75,7 @@ class Claim:
     share: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.pairs or not 0 < self.share <= 1:
-            raise TestudoError(f"claim {self.text!r} needs pairs and a share in (0, 1], got {self.share}")
+        needed(self.pairs, self.share)
         for first, second in self.pairs:
             if self.on(first) != self.on(second):
                 raise TestudoError(f"claim {self.text!r} compares {self.on(first)!r} with {self.on(second)!r}")
@@ -75,20 +96,8 @@ class Claim:
 
     @property
     def needed(self) -> int:
-        """How many of the pairs must speak for it: the share of them, rounded up."""
-        return math.ceil(self.share * len(self.pairs) - 1e-9)  # 0.7 of 10 is a little more than 7 in floats
-
-    def verdict(self, speak: Sequence[int]) -> Verdict:
-        """Of what each pair says: 1 for the claim, -1 against it, 0 neither.
-
-        >>> pair = (Side("gat", "pgd"), Side("madry", "pgd"))
-        >>> claim = Claim("most gain", "", "digit", (pair,) * 4, share=0.5)
-        >>> claim.verdict([1, 1, 0, -1]), claim.verdict([-1, -1, -1, 1]), claim.verdict([1, 0, 0, -1])
-        ('holds', 'does not hold', 'not decided')
-        """
-        if sum(each > 0 for each in speak) >= self.needed:
-            return "holds"
-        return "not decided" if sum(each >= 0 for each in speak) >= self.needed else "does not hold"
+        """How many of the pairs must speak for it."""
+        return needed(self.pairs, self.share)
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ class Judged:
     @property
     def verdict(self) -> Verdict:
         """What follows for the claim, here."""
-        return self.claim.verdict(self.speak)
+        return verdict(self.speak, self.claim.needed)
 
 
 @dataclass(frozen=True)

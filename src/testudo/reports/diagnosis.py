@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from testudo.errors import TestudoError, one_line
-from testudo.reports.measures import short
 from testudo.reports.study import Study
 from testudo.reports.tables import Cell, Row, Section, Table
+from testudo.reports.wording import short
 
 VERDICTS = {"pass": "better", "warn": "open", "fail": "worse", "skipped": "open"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ import polars as pl
 
 from testudo.errors import TestudoError, one_line
 from testudo.reports import form
+from testudo.reports.readings import Read, Reading
 from testudo.reports.tables import Cell, Row, Section, Table
+from testudo.reports.wording import short
 
 MOST = 2000  # lines: what is longer is no table to look at
 
@@ -26,17 +27,20 @@ class Measure:
         name: for files and links.
         title, caption: of the table.
         file: its path within the study folder, a CSV or Parquet file.
+        said: what a paper says of it.
     """
 
     name: str
     title: str
     caption: str
     file: str
+    said: tuple[Reading, ...] = ()
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> Measure:
         """From study.json; raises TestudoError where a part is missing or a file lies elsewhere."""
-        made = cls(*(form.words(told, name) for name in ("name", "title", "caption", "file")))
+        words = [form.words(told, name) for name in ("name", "title", "caption", "file")]
+        made = cls(*words, tuple(Reading.of(each) for each in form.listed(told, "said")))
         path = Path(made.file)
         if path.is_absolute() or ".." in path.parts or path.suffix not in (".csv", ".parquet"):
             raise TestudoError(f"study.json: a measure is a .csv or .parquet file in its own folder, got {made.file!r}")
@@ -45,11 +49,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Measured:
-    """A measure with its table, or with what is wrong with that in one line."""
+    """A measure with its table and what is read off it, or with what is wrong with that in one line."""
 
     measure: Measure
     table: Table | None = None
     wrong: str = ""
+    read: tuple[Read, ...] = ()
 
 
 def read_measures(folder: Path | str, measures: Sequence[Measure]) -> tuple[Measured, ...]:
@@ -96,7 +101,7 @@ def _read(path: Path, measure: Measure) -> Measured:
         return Measured(measure, wrong=f"“{measure.title}” is empty: {measure.file} has no line.")
     if len(frame) > MOST:
         return Measured(measure, wrong=f"“{measure.title}” has {len(frame):,} lines: see {measure.file}.")
-    return Measured(measure, measure_table(measure, frame))
+    return Measured(measure, measure_table(measure, frame), read=tuple(each.judged(frame) for each in measure.said))
 
 
 def _intervals(frame: pl.DataFrame) -> dict[str, tuple[str, str]]:
@@ -113,18 +118,3 @@ def _cell(record: Mapping[str, Any], name: str, intervals: Mapping[str, tuple[st
     ends = [record[end] for end in intervals.get(name, ())]
     known = [short(end) for end in ends if end is not None]
     return Cell(short(record[name]), (f"[{', '.join(known)}]",) if len(known) == 2 else ())
-
-
-def short(value: Any) -> str:
-    """A number to four significant digits, whole ones in full; anything else as it is.
-
-    >>> short(0.123456), short(-1234567.8), short(600), short(2e-9), short(float("nan")), short("macro")
-    ('0.1235', '−1,234,568', '600', '2e−09', '–', 'macro')
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int) or 1000 <= abs(value) < 1e9:
-        return f"{value:,.0f}".replace("-", "−")
-    return f"{value:.4g}".replace("-", "−")

@@ -14,6 +14,7 @@ import polars as pl
 from testudo.errors import TestudoError, unknown
 from testudo.reports import wording
 from testudo.reports.claims import Judged
+from testudo.reports.readings import Read
 from testudo.reports.study import Study
 
 _SUMMARY = (
@@ -60,7 +61,7 @@ class Attack:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """A study's summary and comparisons, by what was measured, and what became of its claims.
+    """A study's summary and comparisons, by what was measured, and what became of what is claimed.
 
     Raises:
         TestudoError: a frame lacks a column, or holds no clean row of the target.
@@ -70,6 +71,7 @@ class Results:
     summary: pl.DataFrame
     comparisons: pl.DataFrame
     judged: tuple[Judged, ...] = ()
+    read: tuple[Read, ...] = ()
     attacks: tuple[Attack, ...] = field(init=False)
     _rows: Mapping[tuple[str, str, str], dict[str, Any]] = field(init=False)
     _further: Mapping[tuple[str, str, str], list[dict[str, Any]]] = field(init=False)

@@ -8,17 +8,20 @@ from typing import Any
 
 from testudo.reports import wording
 from testudo.reports.claims import Claim, Judged, Side
+from testudo.reports.readings import Read
 from testudo.reports.results import Results
 from testudo.reports.tables import Cell, Row, Section, Table
 
 MANY = 4  # tasks: more are counted, not listed
+KINDS = {"holds": "better", "does not hold": "worse", "not decided": "open"}
 SPEAKS = {1: "for", -1: "against", 0: "neither"}
 RULE = (
     "The rule was fixed with the study. A comparison speaks for a claim where the 95 % interval of the difference, "
     "paired on the same test examples, lies wholly on the side that the claim says, against it where it lies wholly "
     "on the other. A claim holds where as many speak for it as it needs, does not hold where so many no longer can, "
     "and is not decided else. Intervals, and so verdicts, are not corrected for the number of comparisons; beside them "
-    "stand the p values of McNemar’s exact test, as they are and corrected (Holm)."
+    "stand the p values of McNemar’s exact test, as they are and corrected (Holm). What is read off a measured table "
+    "is decided by the 95 % intervals of its lines: they must not touch each other, or the number that is named."
 )
 
 
@@ -27,14 +30,15 @@ class Told:
     """A claim in words.
 
     Args:
-        claim: what is claimed.
+        text, source: what is claimed, and where.
         badge: the verdict in words.
         kind: the verdict as one word, for its look.
         evidence: sentences.
         pairs: its comparisons.
     """
 
-    claim: Claim
+    text: str
+    source: str
     badge: str
     kind: str
     evidence: tuple[str, ...]
@@ -43,10 +47,12 @@ class Told:
 
 def verdicts(results: Results) -> list[Told]:
     """Every claim of the study with what was found."""
-    kinds = {"holds": "better", "does not hold": "worse", "not decided": "open"}
+    told: list[tuple[Judged | Read, tuple[str, ...], Table]]
+    told = [(each, _evidence(results, each), _pairs(results, [each])) for each in results.judged]
+    told += [(each, _read(each), _lines(each)) for each in results.read]
     return [
-        Told(each.claim, f"{each.verdict} here", kinds[each.verdict], _evidence(results, each), _pairs(results, [each]))
-        for each in results.judged
+        Told(each.claim.text, each.claim.source, f"{each.verdict} here", KINDS[each.verdict], evidence, pairs)
+        for each, evidence, pairs in told
     ]
 
 
@@ -55,7 +61,7 @@ def tally(results: Results) -> str:
 
     Empty where there are none.
     """
-    found = [each.verdict for each in results.judged]
+    found = [each.verdict for each in (*results.judged, *results.read)]
     if not found:
         return ""
     said = [(found.count("holds"), "holds", "hold"), (found.count("does not hold"), "does not hold", "do not hold")]
@@ -68,7 +74,11 @@ def caveat(results: Results) -> str:
     """What the intervals of the claims are over, and what they do not tell."""
     seeds = sorted({n for each in results.judged for n in _seeds(results, each)})
     if not seeds:
-        return ""
+        return (
+            "Intervals are those of each line of the measured tables; their captions say over what."
+            if results.read
+            else ""
+        )
     count = (
         f"{seeds[0]} to {wording.counted(seeds[-1], 'seed')}" if len(seeds) > 1 else wording.counted(seeds[0], "seed")
     )
@@ -80,9 +90,9 @@ def caveat(results: Results) -> str:
 
 def verdict_table(results: Results) -> Table | None:
     """A line for each claim; None where there are none."""
-    if not results.judged:
+    rows = tuple(_line(each) for each in (*results.judged, *results.read))
+    if not rows:
         return None
-    rows = tuple(_line(each) for each in results.judged)
     columns = tuple(map(Cell, ("here", "the paper says", "for", "against", "neither", "needed")))
     caption = f"{tally(results)} {caveat(results)}"
     return Table(
@@ -95,9 +105,10 @@ def claims_table(results: Results) -> Table | None:
     return _pairs(results, results.judged) if results.judged else None
 
 
-def _line(judged: Judged) -> Row:
+def _line(judged: Judged | Read) -> Row:
     claim, counts = judged.claim, {word: judged.speak.count(sign) for sign, word in SPEAKS.items()}
-    record: dict[str, Any] = {"claim": claim.text, "source": claim.source, "task": claim.task}
+    about = claim.task if isinstance(claim, Claim) else claim.column
+    record: dict[str, Any] = {"claim": claim.text, "source": claim.source, "task": about}
     record |= {"verdict": judged.verdict, **counts, "needed": claim.needed, "comparisons": len(claim.pairs)}
     numbers = (Cell(str(n)) for n in (*counts.values(), claim.needed))
     return Row(Cell(judged.verdict, record=record), (Cell(claim.text, (claim.source,)), *numbers))
@@ -110,12 +121,35 @@ def _evidence(results: Results, judged: Judged) -> tuple[str, ...]:
     n = f"{ns[0]:,}" if len(ns) == 1 else f"{ns[0]:,} to {ns[-1]:,}"
     seeds = wording.listed(str(count) for count in sorted(_seeds(results, judged)))
     how = f"{_attacks(results, claim)}; n = {n} test examples, {seeds} {'seed' if seeds == '1' else 'seeds'} each."
-    if not others:
-        return (_one(first, *claim.pairs[0], judged.speak[0]), how)
-    counts = {word: judged.speak.count(sign) for sign, word in SPEAKS.items()}
+    return (_counted(judged) if others else _one(first, *claim.pairs[0], judged.speak[0]), how)
+
+
+def _counted(judged: Judged | Read) -> str:
+    """How many comparisons speak which way."""
+    claim, counts = judged.claim, {word: judged.speak.count(sign) for sign, word in SPEAKS.items()}
     needed = "all are" if claim.needed == len(claim.pairs) else f"{claim.needed} of them are"
     said = f"{counts['for']} speak for it, {counts['against']} against it, {counts['neither']} neither way"
-    return (f"Of {len(claim.pairs)} comparisons {said}; {needed} needed.", how)
+    return f"Of {len(claim.pairs)} comparisons {said}; {needed} needed."
+
+
+def _read(read: Read) -> tuple[str, ...]:
+    """The same of what is read off a table."""
+    (first, second), *others = read.found
+    where = f"Read off the column “{read.claim.column}” of the measured table."
+    if others:
+        return (_counted(read), where)
+    end = {1: "which speaks for it", -1: "which speaks against it", 0: "which are not apart"}[read.speak[0]]
+    return (f"{first}, against {second}, {end}.", where)
+
+
+def _lines(read: Read) -> Table:
+    """The comparisons of what is read off a table."""
+    rows = tuple(
+        Row(Cell(a.label), (Cell(b.label), Cell(a.number), Cell(b.number), Cell(SPEAKS[speaks])))
+        for (a, b), speaks in zip(read.found, read.speak, strict=True)
+    )
+    heads = tuple(Cell(name) for name in ("first", "against", "first", "against", "speaks"))
+    return Table("Comparisons", "", heads, (Section("", rows),), frozenset({0, 1, 4}))
 
 
 def _one(row: Mapping[str, Any], first: Side, second: Side, speaks: int) -> str:

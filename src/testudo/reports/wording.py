@@ -165,3 +165,18 @@ def counted(n: int, thing: str) -> str:
     ('1 seed', '12,000 examples')
     """
     return f"{n:,} {thing}{'' if n == 1 else 's'}"
+
+
+def short(value: Any) -> str:
+    """A number to four significant digits, whole ones in full; anything else as it is.
+
+    >>> short(0.123456), short(-1234567.8), short(600), short(2e-9), short(float("nan")), short("macro")
+    ('0.1235', '−1,234,568', '600', '2e−09', '–', 'macro')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, int) or 1000 <= abs(value) < 1e9:
+        return f"{value:,.0f}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")

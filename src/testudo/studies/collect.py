@@ -67,12 +67,15 @@ def _runs(study: Study, variant: Variant, folder: Path) -> list[Run]:
     return [Run(folder / f"{variant.recipe.name}-s{seed}") for seed in study.seeds]
 
 
-def _measured(study: Study, folder: Path, rows: pl.DataFrame) -> list[dict[str, str]]:
+def _measured(study: Study, folder: Path, rows: pl.DataFrame) -> list[dict[str, Any]]:
     """Write the table of each of a study's measures, and say where."""
     groups = {variant.name: _runs(study, variant, folder) for variant in study.variants()}
     told = []
     for number, measure in enumerate(study.measures):
         file = f"{MEASURES}/{number}.csv"
         write_atomic(folder / file, measure(rows, groups).write_csv())
-        told.append({"name": str(number), "title": measure.title, "caption": measure.caption, "file": file})
+        said = [asdict(reading) for reading in measure.said]
+        told.append(
+            {"name": str(number), "title": measure.title, "caption": measure.caption, "file": file, "said": said}
+        )
     return told

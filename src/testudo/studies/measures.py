@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import polars as pl
 
 from testudo.attacks.base import Attack
 from testudo.crossed import transfer
+from testudo.evaluation.columns import columns
 from testudo.evaluation.evaluate import Evaluation
 from testudo.evaluation.pareto import hypervolume
-from testudo.evaluation.summarise import summarise
+from testudo.evaluation.summarise import bootstrap, interval
 from testudo.evaluation.theory.geometry import geometry_correlation, gradient_geometry, overall
 from testudo.evaluation.theory.gradients import task_gradients
 from testudo.evaluation.transfer import FROM, Transfer
+from testudo.reports.readings import Reading
 from testudo.run import Run
 
 Groups = Mapping[str, Sequence[Run]]  # the runs of each variant, seed by seed
@@ -28,10 +31,12 @@ class Measure(ABC):
     Args:
         title: of the table.
         caption: how it is made, in a sentence or two.
+        said: what a paper says of it.
     """
 
     title: str
     caption: str
+    said: tuple[Reading, ...] = field(default=(), kw_only=True)
 
     @abstractmethod
     def __call__(self, rows: pl.DataFrame, groups: Groups) -> pl.DataFrame:
@@ -47,6 +52,8 @@ class Measure(ABC):
 class Fronts(Measure):
     """The hypervolume of fronts of (clean, robust) accuracy, each spanned by some of the study's variants.
 
+    Intervals are of a bootstrap over test images, the same replicates for all.
+
     Args:
         title, caption: see :class:`Measure`.
         fronts: the variants that span each front, by its name.
@@ -59,16 +66,29 @@ class Fronts(Measure):
 
     def __call__(self, rows: pl.DataFrame, groups: Groups) -> pl.DataFrame:
         """One row for each front: the usual volume above (0, 0), and GAT's, for which less is better."""
-        names = {run.name: group for group, runs in groups.items() for run in runs}
-        found = summarise(rows, names).filter(pl.col("primary") & (pl.col("task") == self.task))
-        values = {(row["group"], row["attack"]): row["value"] for row in found.iter_rows(named=True)}
+        table = columns(rows.filter((pl.col("task") == self.task) & pl.col("attack").is_in(["clean", self.attack])))
+        values = dict(zip(table, bootstrap(list(table.values()), 1000, 0), strict=True))
         lines = []
         for name, variants in self.fronts.items():
-            points = [[values[variant, "clean"], values[variant, self.attack]] for variant in variants]
-            usual = hypervolume(points, (0.0, 0.0))
-            theirs = hypervolume(points, (1.0, 1.0), maximise=False)
-            lines.append({"front": name, "models": len(points), "above (0, 0)": usual, "the paper's way": theirs})
+            points = np.stack(
+                [
+                    [
+                        np.mean([values[run.name, self.task, on] for run in groups[variant]], 0)
+                        for on in ("clean", self.attack)
+                    ]
+                    for variant in variants
+                ]
+            )  # (models, 2, 1 + B)
+            usual = _spanned("above (0, 0)", [hypervolume(each, (0.0, 0.0)) for each in points.T.swapaxes(1, 2)])
+            theirs = [hypervolume(each, (1.0, 1.0), maximise=False) for each in points.T.swapaxes(1, 2)]
+            lines.append({"front": name, "models": len(points), **usual, **_spanned("the paper's way", theirs)})
         return pl.DataFrame(lines)
+
+
+def _spanned(name: str, values: Sequence[float]) -> dict[str, float]:
+    """A number and its interval, of which it is the first and its replicates the others."""
+    low, high = interval(np.array(values[1:]))
+    return {name: values[0], f"{name}_low": low, f"{name}_high": high}
 
 
 @dataclass(frozen=True)

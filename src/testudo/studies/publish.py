@@ -55,8 +55,8 @@ def _parts(folder: Path) -> list[Part]:
     summary = summarise(rows, {run: group.name for group in facts.groups for run in group.runs})
     compared = comparisons(rows, groups)
     judged = judge(rows, facts.claims, {group.name: group.runs for group in facts.groups})
-    results = Results(facts, summary, compared, tuple(judged))
     measured, diagnoses = read_measures(folder, facts.measures), read_diagnoses(folder, facts)
+    results = Results(facts, summary, compared, tuple(judged), tuple(read for each in measured for read in each.read))
     own = Part(results, read_gallery(folder), _front(results), measured, diagnoses)
     return [own, *(part for name in facts.also for part in _parts(folder / name))]
 

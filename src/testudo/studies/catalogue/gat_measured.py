@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from testudo.studies.catalogue.arms import ALONE, asked, gat_entry, plus
+from testudo.reports.readings import Reading
+from testudo.studies.catalogue.arms import ALONE, PAPER, asked, gat_entry, plus
 from testudo.studies.catalogue.gat import BALANCES, table13
 from testudo.studies.catalogue.printed import Printed
 from testudo.studies.measures import Crossing, Fronts, Geometry
@@ -31,11 +32,15 @@ def figure1(setting: Setting) -> Arms:
         training: {(row["row"],): row["value"] for row in read("gat-figure1").filter(training=training).to_dicts()}
         for training in ("adversarial", "standard")
     }
+    text = "the smaller the {} of the tasks' gradients, the more robust the model, after {} training"
     measured = (
         Printed("Gradients and robustness, guided adversarial training", caption, geometry, ("measure",),
-                printed["adversarial"], of="GAT"),
+                printed["adversarial"], of="GAT",
+                said=(_falls(text.format("curvature measure", "adversarial"), "curvature"),
+                      _falls(text.format("cosine", "adversarial"), "cosine"))),
         Printed("Gradients and robustness, standard training", caption, geometry, ("measure",), printed["standard"],
-                of="standard"),
+                of="standard",
+                said=(_falls(text.format("curvature measure", "standard"), "curvature"),)),
         replace(geometry, title="Gradients and robustness, both", caption=caption),
     )  # fmt: skip
     return Arms(
@@ -45,6 +50,11 @@ def figure1(setting: Setting) -> Arms:
         tuple(arms),
         measured=measured,
     )
+
+
+def _falls(text: str, measure: str) -> Reading:
+    """That a measure is correlated with robustness, negatively."""
+    return Reading(text, f"{PAPER}, Figure 1", "r", (((measure,), 0.0),), lower=True)
 
 
 def table14(setting: Setting) -> Arms:
@@ -58,13 +68,23 @@ def table14(setting: Setting) -> Arms:
     caption += "shows what a hypervolume is)."
     names = {"MGDA (OURS)": "MGDA", "IMTL": "IMTL", "PCG": "PCGrad", "GV": "GradVac"}
     theirs = {(names[row["row"]],): row["value"] for row in read("gat-table14").to_dicts()}
+    best = Reading(
+        "the front of MGDA covers the most of the plane",
+        f"{PAPER}, Table 14",
+        "above (0, 0)",
+        tuple((("MGDA",), (other,)) for other in names.values() if other != "MGDA"),
+    )
     return replace(
         grid,
         heading="Which weighting has the best front?",
         arms=tuple(arm for arm in grid.arms if arm.name.startswith("GAT")),
         claimed=(),
         published=(),
-        measured=(Printed("Hypervolume", caption, Fronts("", "", fronts, setting.main, PGD_NAME), ("front",), theirs),),
+        measured=(
+            Printed(
+                "Hypervolume", caption, Fronts("", "", fronts, setting.main, PGD_NAME), ("front",), theirs, said=(best,)
+            ),
+        ),
     )
 
 
@@ -77,13 +97,32 @@ def table17(setting: Setting) -> Arms:
     names = {"Single Task": ALONE, "Auxiliary Rotation": "rotation", "Auxiliary Jigsaw": "jigsaw"}
     theirs = {(names[row["row"]], names[row["target"]]): row["value"] for row in read("gat-table17").to_dicts()}
     crossing = Crossing("", "", setting.suite[PGD_NAME], setting.main)
+    said = (
+        Reading(
+            "what fools the model without a helper fools those with one less often",
+            f"{PAPER}, Table 17",
+            "success",
+            tuple(((ALONE, name), (ALONE, ALONE)) for name in helpers),
+            lower=True,
+        ),
+        Reading(
+            "attacks on a model with a helper carry over least to the one without",
+            f"{PAPER}, Table 17",
+            "success",
+            (
+                *(((name, ALONE), (ALONE, name)) for name in helpers),
+                *(((name, ALONE), (name, other)) for name, other in (helpers, helpers[::-1])),
+            ),
+            lower=True,
+        ),
+    )
     return Arms(
         setting.seeds,
         "Do attacks carry over between models with and without auxiliary tasks?",
         asked(setting, "Standard training alone, with rotation and with a jigsaw; attacks made against each are tried "
               "on all."),
         (setting.arm(ALONE, setting.alone(Standard())), *arms),
-        measured=(Printed("Transfer", caption, crossing, ("surrogate", "target"), theirs, "the paper (%)"),),
+        measured=(Printed("Transfer", caption, crossing, ("surrogate", "target"), theirs, "the paper (%)", said=said),),
     )  # fmt: skip
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from testudo.evaluation.theory.output_dimension import MEAN, SUM
+from testudo.reports.readings import FIRST, LAST, Reading
 from testudo.reports.wording import listed
 from testudo.studies.catalogue.dense_setting import PAPER, DenseSetting, at
 from testudo.studies.catalogue.dense_settings import GROWING, TOGETHER
 from testudo.studies.catalogue.mao_pairs import GROWN, SIX
-from testudo.studies.catalogue.outputs import RULE, Ends, Pixels, Tasks
+from testudo.studies.catalogue.outputs import Pixels, Tasks
 from testudo.studies.entry import Entry, Scale
 from testudo.studies.study import Arms, Parts
 from testudo.training.methods.standard import Standard
 
 MAIN = "segmentation"
+OURS = "ours: whether it is so where nothing falls by a"
 ALL = max(GROWN, key=len)  # the network of all six tasks
 
 
@@ -52,6 +55,7 @@ def figure4(made: OutputSetting) -> Arms:
         tuple(suite.items()),
         made.points,
         made.draws,
+        said=_of_pixels(tuple(suite)),
     )
     return Parts(
         setting.seeds,
@@ -61,9 +65,24 @@ def figure4(made: OutputSetting) -> Arms:
          "the mean loss alone.",),
         (replace(arm, recipe=replace(arm.recipe, suite=suite)),),
         (),
-        measured=(curve, Ends("What follows for Figure 4a and b", RULE, curve)),
+        measured=(curve,),
         others={"tasks": _tasks(made)},
     )  # fmt: skip
+
+
+def _of_pixels(attacks: tuple[str, ...]) -> tuple[Reading, ...]:
+    """What the paper says, and what is left of it where nothing falls by itself."""
+    text, a, b = "the more pixels are attacked,", f"{PAPER}, Figure 4a", f"{PAPER}, Figure 4b"
+    return (
+        _changes(f"{text} the smaller the gradient of their mean loss", a, MEAN, False),
+        _changes(f"{text} the smaller the gradient of their summed loss", f"{OURS} 1/d", SUM, False),
+        *(_changes(f"{text} the more of them are told right under {n}", b, f"right, {n}", True) for n in attacks),
+    )
+
+
+def _changes(text: str, source: str, column: str, rises: bool) -> Reading:
+    """That a column is higher in a curve's last line than in its first, or lower."""
+    return Reading(text, source, column, ((LAST, FIRST),), lower=not rises)
 
 
 def _tasks(made: OutputSetting) -> Arms:
@@ -78,6 +97,10 @@ def _tasks(made: OutputSetting) -> Arms:
         ALL,
         made.examples,
         tuple(names[:size] for size in range(1, len(names) + 1)),
+        said=(
+            _changes("the more tasks, the smaller the gradient of their mean loss", f"{PAPER}, Figure 4c", MEAN, False),
+            _changes("the more tasks, the smaller the gradient of their summed loss", f"{OURS} 1/M", SUM, False),
+        ),
     )
     return Arms(
         setting.seeds,
@@ -86,7 +109,7 @@ def _tasks(made: OutputSetting) -> Arms:
          "joint gradient as they are, so that one task may rule it.",),
         (setting.arm(ALL, names, Standard(), suite),),
         (),
-        measured=(curve, Ends("What follows for Figure 4c", RULE, curve)),
+        measured=(curve,),
     )  # fmt: skip
 
 
