@@ -11,6 +11,7 @@ import pytest
 
 from testudo.errors import TestudoError
 from testudo.files import from_json, to_json
+from testudo.reports.measures import Measure, read_measures
 from testudo.reports.page import Part, render
 from testudo.reports.readings import FIRST, LAST, Reading
 from testudo.reports.study import Study
@@ -59,6 +60,12 @@ def test_a_number_without_interval_decides_nothing():
 def test_what_a_table_lacks_is_named(changed, told):
     with pytest.raises(TestudoError, match=told):
         replace(LESS, **changed).judged(TABLE)
+
+
+def test_a_file_that_lacks_a_line_is_named(tmp_path):
+    TABLE.head(1).write_csv(tmp_path / "0.csv")
+    with pytest.raises(TestudoError, match=r"0\.csv: a measured table has 0 lines 'a, b'"):
+        read_measures(tmp_path, [Measure("0", "", "", "0.csv", (LESS,))])
 
 
 def test_a_reading_survives_study_json():

@@ -101,7 +101,10 @@ def _read(path: Path, measure: Measure) -> Measured:
         return Measured(measure, wrong=f"“{measure.title}” is empty: {measure.file} has no line.")
     if len(frame) > MOST:
         return Measured(measure, wrong=f"“{measure.title}” has {len(frame):,} lines: see {measure.file}.")
-    return Measured(measure, measure_table(measure, frame), read=tuple(each.judged(frame) for each in measure.said))
+    try:
+        return Measured(measure, measure_table(measure, frame), read=tuple(each.judged(frame) for each in measure.said))
+    except TestudoError as mistake:
+        raise TestudoError(f"{path}: {mistake}") from mistake
 
 
 def _intervals(frame: pl.DataFrame) -> dict[str, tuple[str, str]]:

@@ -100,6 +100,7 @@ def _shown(part: Part, prefix: str, stem: str) -> dict[str, Any]:
         "data": setting.data(study),
         "note": study.data.get("note", ""),
         "seeds": wording.counted(max(len(group.runs) for group in study.groups), "seed"),
+        "variants": wording.counted(len(study.groups), "variant"),
         "described": setting.attacks(results),
     }
 
