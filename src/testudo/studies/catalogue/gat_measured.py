@@ -128,6 +128,6 @@ def table17(setting: Setting) -> Arms:
 
 ENTRIES = (
     gat_entry("figure1", "Figure 1", "do gradients that lie alike go with robustness?", figure1),
-    gat_entry("table14", "Table 14, Figure 7", "which weighting has the best front?", table14),
+    gat_entry("table14", "Table 14, Figure 7", "which weighting has the best front?", table14, 11),
     gat_entry("table17", "Table 17", "do attacks carry over between models?", table17, 0.6),
 )
