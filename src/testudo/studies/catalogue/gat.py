@@ -226,6 +226,6 @@ ENTRIES = (
     gat_entry("table3", "Table 3", "which task should the inner attack raise?", table3, 9.5),
     gat_entry("table9", "Table 9", "do auxiliary tasks harden more where images are scarce?", table9, 2.8),
     gat_entry("table12", "Table 12", "auxiliary tasks under five ways of training", table12),
-    gat_entry("table13", "Tables 2 and 13", "how should the losses be weighed?", table13),
+    gat_entry("table13", "Tables 2 and 13", "how should the losses be weighed?", table13, 14),
     gat_entry("table15", "Table 15, Figure 5", "how many auxiliary tasks?", table15, 6),
 )
