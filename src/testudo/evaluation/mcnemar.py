@@ -15,6 +15,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from testudo.errors import TestudoError, unknown
+from testudo.evaluation.summarise import certain
 
 FEW = 25  # differing examples, from which on an approximation is trusted; the common rule for McNemar's test
 Correction = Literal["holm", "benjamini-hochberg"]
@@ -74,7 +75,7 @@ def exact_difference(change: ArrayLike) -> tuple[float, float]:
     if differing >= FEW:
         return math.nan, math.nan
     if differing == 0:
-        most = 1 - 0.025 ** (1 / len(values))
+        _, most = certain(0.0, len(values))
         return -most, most
     low, high = proportion_confint(int((values > 0).sum()), differing, 0.05, "beta")
     return float(2 * low - 1) * size, float(2 * high - 1) * size

@@ -12,7 +12,7 @@ import polars as pl
 
 from testudo.errors import TestudoError, one_line
 from testudo.reports import form
-from testudo.reports.readings import Read, Reading
+from testudo.reports.readings import Read, Reading, intervals_of
 from testudo.reports.tables import Cell, Row, Section, Table
 from testudo.reports.wording import short
 
@@ -72,7 +72,7 @@ def measure_table(measure: Measure, frame: pl.DataFrame) -> Table:
     Columns called ``low`` and ``high`` are the interval of ``value``, or where there is no such column of the one
     before them; those called ``NAME_low`` and ``NAME_high`` are that of ``NAME``.
     """
-    intervals = _intervals(frame)
+    intervals = intervals_of(frame)
     ends = {name for pair in intervals.values() for name in pair}
     shown = [name for name in frame.columns if name not in ends]
     words = frozenset(i for i, name in enumerate(shown) if not frame.schema[name].is_numeric())
@@ -105,16 +105,6 @@ def _read(path: Path, measure: Measure) -> Measured:
         return Measured(measure, measure_table(measure, frame), read=tuple(each.judged(frame) for each in measure.said))
     except TestudoError as mistake:
         raise TestudoError(f"{path}: {mistake}") from mistake
-
-
-def _intervals(frame: pl.DataFrame) -> dict[str, tuple[str, str]]:
-    """The ends of the interval of each column that has one."""
-    numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]
-    found = {name: (f"{name}_low", f"{name}_high") for name in numbers}
-    if "low" in numbers:
-        before = numbers[: numbers.index("low")]
-        found |= dict.fromkeys(["value"] if "value" in before else before[-1:], ("low", "high"))
-    return {name: ends for name, ends in found.items() if all(end in numbers for end in ends)}
 
 
 def _cell(record: Mapping[str, Any], name: str, intervals: Mapping[str, tuple[str, str]]) -> Cell:

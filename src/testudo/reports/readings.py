@@ -64,15 +64,10 @@ class Reading:
 
     def judged(self, table: pl.DataFrame) -> Read:
         """What the table says of it; raises TestudoError for a line or a column that it lacks."""
-        ends = (f"{self.column}_low", f"{self.column}_high")
-        ends = ends if ends[0] in table.columns else ("low", "high")
-        for name in (self.column, *ends):
-            if name not in table.columns or not table.schema[name].is_numeric():
-                raise TestudoError(f"the table of {self.text!r} has no numbers called {name!r}")
-        found = tuple(
-            (_found(table, first, (self.column, *ends)), _found(table, second, (self.column, *ends)))
-            for first, second in self.pairs
-        )
+        names = (self.column, *intervals_of(table).get(self.column, ()))
+        if len(names) != 3:
+            raise TestudoError(f"the table of {self.text!r} has no numbers called {self.column!r} with an interval")
+        found = tuple((_found(table, first, names), _found(table, second, names)) for first, second in self.pairs)
         return Read(self, found, tuple(self._speaks(*pair) for pair in found))
 
     def _speaks(self, first: Found, second: Found) -> int:
@@ -122,6 +117,16 @@ class Read:
     def verdict(self) -> Verdict:
         """What follows for the sentence, here."""
         return verdict(self.speak, self.claim.needed)
+
+
+def intervals_of(frame: pl.DataFrame) -> dict[str, tuple[str, str]]:
+    """The ends of the interval of each column that has one."""
+    numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]
+    found = {name: (f"{name}_low", f"{name}_high") for name in numbers}
+    if "low" in numbers:
+        before = numbers[: numbers.index("low")]
+        found |= dict.fromkeys(["value"] if "value" in before else before[-1:], ("low", "high"))
+    return {name: ends for name, ends in found.items() if all(end in numbers for end in ends)}
 
 
 def _line(told: Any) -> Line:

@@ -68,20 +68,18 @@ class Fronts(Measure):
         """One row for each front: the usual volume above (0, 0), and GAT's, for which less is better."""
         table = columns(rows.filter((pl.col("task") == self.task) & pl.col("attack").is_in(["clean", self.attack])))
         values = dict(zip(table, bootstrap(list(table.values()), 1000, 0), strict=True))
+        means = {
+            (variant, on): np.mean([values[run.name, self.task, on] for run in groups[variant]], 0)
+            for variant in {name for front in self.fronts.values() for name in front}
+            for on in ("clean", self.attack)
+        }
         lines = []
         for name, variants in self.fronts.items():
-            points = np.stack(
-                [
-                    [
-                        np.mean([values[run.name, self.task, on] for run in groups[variant]], 0)
-                        for on in ("clean", self.attack)
-                    ]
-                    for variant in variants
-                ]
-            )  # (models, 2, 1 + B)
-            usual = _spanned("above (0, 0)", [hypervolume(each, (0.0, 0.0)) for each in points.T.swapaxes(1, 2)])
-            theirs = [hypervolume(each, (1.0, 1.0), maximise=False) for each in points.T.swapaxes(1, 2)]
-            lines.append({"front": name, "models": len(points), **usual, **_spanned("the paper's way", theirs)})
+            points = np.stack([[means[variant, on] for on in ("clean", self.attack)] for variant in variants], 1)
+            drawn = points.transpose(2, 1, 0)  # (1 + B, models, 2)
+            usual = _spanned("above (0, 0)", [hypervolume(each, (0.0, 0.0)) for each in drawn])
+            theirs = _spanned("the paper's way", [hypervolume(each, (1.0, 1.0), maximise=False) for each in drawn])
+            lines.append({"front": name, "models": len(variants), **usual, **theirs})
         return pl.DataFrame(lines)
 
 
